@@ -1,0 +1,69 @@
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// NewFile is a file to be made by CreateAll.
+type NewFile struct {
+	Name string
+	Data []byte
+	// Mode is what it has from the first byte on.
+	Mode fs.FileMode
+	// Finish, if set, changes owner and mode on the open file, once it is written.
+	Finish func(f *os.File) error
+}
+
+// CreateAll writes files that must not exist yet into a directory under root and
+// syncs them and the directory. It hands all of them to the disk before it waits
+// for any, so that a file system with a journal commits them together. When it
+// fails, what it has made is for the caller to take away.
+func CreateAll(root *os.Root, dir string, files []NewFile) (err error) {
+	open := make([]*os.File, 0, len(files))
+	defer func() {
+		for _, f := range open {
+			err = errors.Join(err, bare(f.Close()))
+		}
+	}()
+	named := func(name string, err error) error {
+		return fmt.Errorf("write %s: %w", filepath.Join(root.Name(), dir, name), bare(err))
+	}
+	for _, n := range files {
+		f, err := root.OpenFile(filepath.Join(dir, n.Name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, n.Mode)
+		if err != nil {
+			return named(n.Name, err)
+		}
+		open = append(open, f)
+		if err := n.write(f); err != nil {
+			return named(n.Name, err)
+		}
+	}
+	for i, f := range open {
+		if err := f.Sync(); err != nil {
+			return named(files[i].Name, err)
+		}
+	}
+	return SyncDir(root, dir)
+}
+
+// write fills a file and starts its way to the disk.
+func (n NewFile) write(f *os.File) error {
+	if _, err := f.Write(n.Data); err != nil {
+		return err
+	}
+	// The mode asked for at creation was cut by the umask.
+	if err := chmod(f, n.Mode); err != nil {
+		return err
+	}
+	if n.Finish != nil {
+		if err := n.Finish(f); err != nil {
+			return err
+		}
+	}
+	startWriteback(f)
+	return nil
+}

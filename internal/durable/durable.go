@@ -1,0 +1,133 @@
+// Package durable makes bytes survive: what it reports as written is on the
+// disk, under its name, whole. It knows nothing of what the bytes mean.
+package durable
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// WriteFile replaces the file of that name, or makes it, whole or not at all: it
+// writes a new file beside it, with that mode from the first byte, syncs it,
+// renames it into place and syncs the directory. Safe for concurrent use; the
+// last one wins.
+func WriteFile(name string, data []byte, mode fs.FileMode) error {
+	dir, base := filepath.Split(name)
+	root, err := os.OpenRoot(filepath.Clean(dir))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	tmp := ".new-" + Suffix()
+	if err := create(root, tmp, data, mode); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if err := root.Rename(tmp, base); err != nil {
+		return errors.Join(fmt.Errorf("replace %s: %w", name, bare(err)), root.Remove(tmp))
+	}
+	return SyncDir(root, ".")
+}
+
+// Create writes a file that must not exist yet and syncs it; the directory that
+// holds it is for the caller to sync. A file that could not be written whole is
+// taken away again.
+func Create(root *os.Root, name string, data []byte, mode fs.FileMode) error {
+	if err := create(root, name, data, mode); err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Join(root.Name(), name), err)
+	}
+	return nil
+}
+
+// create is Create; its error is for the caller to name the file in.
+func create(root *os.Root, name string, data []byte, mode fs.FileMode) (err error) {
+	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return bare(err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, root.Remove(name))
+		}
+	}()
+	if err := writeSync(f, data, mode); err != nil {
+		return errors.Join(bare(err), f.Close())
+	}
+	return bare(f.Close())
+}
+
+// bare drops operation and paths from an error that will be wrapped with both.
+func bare(err error) error {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return pe.Err
+	}
+	if le, ok := errors.AsType[*os.LinkError](err); ok {
+		return le.Err
+	}
+	return err
+}
+
+func writeSync(f *os.File, data []byte, mode fs.FileMode) error {
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	// The mode asked for at creation was cut by the umask.
+	if err := chmod(f, mode); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// SyncDir makes the names in a directory under root durable.
+func SyncDir(root *os.Root, name string) error {
+	d, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return syncDir(d)
+}
+
+// MkdirAll makes a directory and its missing parents and syncs each directory
+// that got a new entry.
+func MkdirAll(name string, mode fs.FileMode) error {
+	info, err := os.Stat(name)
+	switch {
+	case err == nil && info.IsDir():
+		return nil
+	case err == nil:
+		return &fs.PathError{Op: "mkdir", Path: name, Err: errors.New("there is a file of that name")}
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	parent := filepath.Dir(filepath.Clean(name))
+	if parent != name {
+		if err := MkdirAll(parent, mode); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(name, mode); err != nil {
+		if info, gone := os.Stat(name); gone == nil && info.IsDir() {
+			return nil // made by another in the meantime
+		}
+		return err
+	}
+	d, err := os.Open(parent)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return syncDir(d)
+}
+
+// Suffix is a name that nobody else has taken: 16 hexadecimal digits.
+func Suffix() string {
+	var b [8]byte
+	// crypto/rand.Read does not fail: it ends the program where there is no randomness.
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,186 @@
+package pemfile
+
+// Keys that OpenSSL 3 made for these tests and nothing else. Where one is
+// encrypted, the passphrase is opensslPassphrase.
+const opensslPassphrase = "correct"
+
+const (
+	// opensslEC is `openssl ecparam -name prime256v1 -genkey -noout`: SEC 1.
+	opensslEC = `-----BEGIN EC PRIVATE KEY-----
+MHcCAQEEIPz3oLBItdsjEIzVBZBcu8LOIYKvNK+63VU5Cu4JbZMcoAoGCCqGSM49
+AwEHoUQDQgAEhdGMAjJ1ZXFz1EHcjjd8jsZjM2hIHjzd1/BNRgRT1m4nO3UiQWhU
+mm6Y4w6oV4pHtcuUrgv9AfgX55+TEgYylw==
+-----END EC PRIVATE KEY-----
+`
+
+	// opensslECParameters is `openssl ecparam -name prime256v1 -genkey`: a block of parameters first.
+	opensslECParameters = `-----BEGIN EC PARAMETERS-----
+BggqhkjOPQMBBw==
+-----END EC PARAMETERS-----
+-----BEGIN EC PRIVATE KEY-----
+MHcCAQEEIFXUQZxx7voON4sD6EzsA3mZTqV0n+jMRt7doqQksorkoAoGCCqGSM49
+AwEHoUQDQgAEkUU1ZpIVxLxE+WteZmiTcPiTMXMzmqVu0nUJvnyr4jeG05YvNAbc
+hCo2odGXthnd1TZP5yIwyBmfzdXdHe7t9w==
+-----END EC PRIVATE KEY-----
+`
+
+	// opensslECPKCS8 is opensslEC through `openssl pkcs8 -topk8 -nocrypt`.
+	opensslECPKCS8 = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg/PegsEi12yMQjNUF
+kFy7ws4hgq80r7rdVTkK7gltkxyhRANCAASF0YwCMnVlcXPUQdyON3yOxmMzaEge
+PN3X8E1GBFPWbic7dSJBaFSabpjjDqhXike1y5SuC/0B+Bfnn5MSBjKX
+-----END PRIVATE KEY-----
+`
+
+	// opensslEd25519 is `openssl genpkey -algorithm ed25519`.
+	opensslEd25519 = `-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIF+U7iD1umN+UoH2PJZ9LaQF+Th735qsmnQ9gSIdej/P
+-----END PRIVATE KEY-----
+`
+
+	// opensslRSA is `openssl genrsa -traditional 2048`: PKCS#1.
+	opensslRSA = `-----BEGIN RSA PRIVATE KEY-----
+MIIEowIBAAKCAQEA7WiRFJH3XpHtfJu2yuXgk0YBgX2DY5w3wp80T0CaJm+VrmXN
+wUzgh+o69AAImMOsIVodn7HVQ3T+LuUlaVL0OIALhigb1QmkP096rRxtvW9LUDOZ
+Nal0NwIZCg9qfhNwsD2ECPCLf2/+2Qj/oZ+vdchgArZSQ+g72ixfQ6YXfgQSomr0
+FvZ3lAOrNXlLvYTc7TFbc18t87vAqtK/pRLW+azBnNAkRuw+RmkRSa77eOrvJiWx
+Y61cPOr2FA9RCvSBTIBzaeT1bIgTfryBoDhMc/WJQoX93MfG+cY5tv8NJHnu/jx1
+OXXlYgVJa8niqwnorCo7HhRAoxhqzdILNqBKuQIDAQABAoIBAAbmoDj52Tftg/q4
+SALz1ahSQ57w+A3AL7q/h/S5ywFNAwvTt7xjsK8itt361kUigvFhPjUzJSDV2MGi
+NYkvORwfVLZsmgqCQjz44XcAuYvlHUpShaSSrWcf73xkYFMT25Wz5A+idluY9M54
+PX4EN0R0M55AkHma2YqI+afsvwgRpeZb/YcHn5qTV49HR7YnnttoTIh2tCnjWxA7
+95yBJI6vAfiNZ0Cr9uRYxfE6Mvm09zCj/MMT0JPFW6raAfiwkkyaGAaLUJIbQllR
+pmucUebvyFxVv1ad+loCdt1wEIYtJNK2LHGZbVDmwpcD2uKwxp3j3yXgjnRa3vCD
+fVbJDKUCgYEA/fMm1elUBFgeYmvuizgyFpd92L8z0QwB2Ju+C+hBc57gc1sA15Qq
+wrqkbDOizMmoTLbhXf0zya4TVdin3pAjY/304SZ+XO4OTqXnFU5HePyT9FwiGFzc
+6JFZwPC4RSj0/NV5n6GR+ED0Zfnkz01Hjs+fIRIaDZ9PuGAEGt5UPNsCgYEA71M6
+dR8Z1OdgOg5eI15Ovd1oQ5NZGnC6LofjIqy5mA5keVGd329EKWVhKZZ/uYPcyTCe
+2JC6ZEBfBngwX7Tui78bAh5mT7xy/RNsxg2TF5BrN59Jd4Z1sNqKL/O1HWr3tZJi
+/40oNE7hYpoD/0UUA8RJ67fkp0Slt8CpRaQr4PsCgYEA9CdvgiBHr7mM1PGSMfXA
+amoSC26hAe56Y+gwyr/tFZ19jErFP37rsbbCWGk4r41+Kut1N+k1fkTHwDSCCQAp
+lnxWkJVyziPuS31D8/8DxnWIRlrCSQwXM95zHYYSlCOxjtgri+dKMRU6JEUi0JAr
+KUnCY4hE1i4B9nER4Uc6VBsCgYBrc/HuPi2J8uy4hFTuClzOUIeMt66s+WoOlEJ+
+AhE+XU/tTKDWfg2bjIIoewMT10mdJ3Baifi2JFTGAdauUf08z2wf8mg7asAyMrOG
+5PdjABuzmJgSy1MyOZ0L1J8/+xQG+Rfr54PioHv/mmkrBufqnQoXhLRsCZ1iOGWH
++CMfWwKBgDDPSAdzTqu2skZudWfJGrbnSAqqURbGO7gbl8o3k4v1egyzy3iyqTw8
+PGGL/Tnb6VDbQyTU3OeryDEJgA/E5mfDA252Oj8SwczUKfXl4VUc/DhrwNvBZvkn
+UxTeCcbPadLZDIF8HOfvzZHCSfOErPXrPqb4WPgt2egQlCyoOv4l
+-----END RSA PRIVATE KEY-----
+`
+
+	// opensslRSAPKCS8 is opensslRSA through `openssl pkcs8 -topk8 -nocrypt`.
+	opensslRSAPKCS8 = `-----BEGIN PRIVATE KEY-----
+MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQDtaJEUkfdeke18
+m7bK5eCTRgGBfYNjnDfCnzRPQJomb5WuZc3BTOCH6jr0AAiYw6whWh2fsdVDdP4u
+5SVpUvQ4gAuGKBvVCaQ/T3qtHG29b0tQM5k1qXQ3AhkKD2p+E3CwPYQI8It/b/7Z
+CP+hn691yGACtlJD6DvaLF9Dphd+BBKiavQW9neUA6s1eUu9hNztMVtzXy3zu8Cq
+0r+lEtb5rMGc0CRG7D5GaRFJrvt46u8mJbFjrVw86vYUD1EK9IFMgHNp5PVsiBN+
+vIGgOExz9YlChf3cx8b5xjm2/w0kee7+PHU5deViBUlryeKrCeisKjseFECjGGrN
+0gs2oEq5AgMBAAECggEABuagOPnZN+2D+rhIAvPVqFJDnvD4DcAvur+H9LnLAU0D
+C9O3vGOwryK23frWRSKC8WE+NTMlINXYwaI1iS85HB9UtmyaCoJCPPjhdwC5i+Ud
+SlKFpJKtZx/vfGRgUxPblbPkD6J2W5j0zng9fgQ3RHQznkCQeZrZioj5p+y/CBGl
+5lv9hwefmpNXj0dHtiee22hMiHa0KeNbEDv3nIEkjq8B+I1nQKv25FjF8Toy+bT3
+MKP8wxPQk8VbqtoB+LCSTJoYBotQkhtCWVGma5xR5u/IXFW/Vp36WgJ23XAQhi0k
+0rYscZltUObClwPa4rDGnePfJeCOdFre8IN9VskMpQKBgQD98ybV6VQEWB5ia+6L
+ODIWl33YvzPRDAHYm74L6EFznuBzWwDXlCrCuqRsM6LMyahMtuFd/TPJrhNV2Kfe
+kCNj/fThJn5c7g5OpecVTkd4/JP0XCIYXNzokVnA8LhFKPT81XmfoZH4QPRl+eTP
+TUeOz58hEhoNn0+4YAQa3lQ82wKBgQDvUzp1HxnU52A6Dl4jXk693WhDk1kacLou
+h+MirLmYDmR5UZ3fb0QpZWEpln+5g9zJMJ7YkLpkQF8GeDBftO6LvxsCHmZPvHL9
+E2zGDZMXkGs3n0l3hnWw2oov87Udave1kmL/jSg0TuFimgP/RRQDxEnrt+SnRKW3
+wKlFpCvg+wKBgQD0J2+CIEevuYzU8ZIx9cBqahILbqEB7npj6DDKv+0VnX2MSsU/
+fuuxtsJYaTivjX4q63U36TV+RMfANIIJACmWfFaQlXLOI+5LfUPz/wPGdYhGWsJJ
+DBcz3nMdhhKUI7GO2CuL50oxFTokRSLQkCspScJjiETWLgH2cRHhRzpUGwKBgGtz
+8e4+LYny7LiEVO4KXM5Qh4y3rqz5ag6UQn4CET5dT+1MoNZ+DZuMgih7AxPXSZ0n
+cFqJ+LYkVMYB1q5R/TzPbB/yaDtqwDIys4bk92MAG7OYmBLLUzI5nQvUnz/7FAb5
+F+vng+Kge/+aaSsG5+qdCheEtGwJnWI4ZYf4Ix9bAoGAMM9IB3NOq7ayRm51Z8ka
+tudICqpRFsY7uBuXyjeTi/V6DLPLeLKpPDw8YYv9OdvpUNtDJNTc56vIMQmAD8Tm
+Z8MDbnY6PxLBzNQp9eXhVRz8OGvA28Fm+SdTFN4Jxs9p0tkMgXwc5+/NkcJJ84Ss
+9es+pvhY+C3Z6BCULKg6/iU=
+-----END PRIVATE KEY-----
+`
+
+	// opensslEncrypted is opensslEC through `openssl pkcs8 -topk8`, as it comes: AES-256, HMAC-SHA256.
+	opensslEncrypted = `-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAgk19BWt04mMQICCAAw
+DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEAhaN7qx2k5VKQK5bVEQgNoEgZDa
+WN9cyEEeJM6cR18ydTR9jmfvNdxqEQ9JGabeWwNeHKJG40cH45+B7wK1pVQc0cCD
+qsm3O/jNusJbyfh3YbFA4gZ1Ld1phpz6B336lKuoGXL7BUSBZAVBuDK458mampSV
+UpVXEuakFzzdHl8usg03FgkYngyGsTLAAKrvLkAtWHMi6xis+ete+hUUW2wXFzQ=
+-----END ENCRYPTED PRIVATE KEY-----
+`
+
+	// opensslEncryptedSHA1 is the same with -v2 aes-128-cbc -v2prf hmacWithSHA1.
+	opensslEncryptedSHA1 = `-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHeMEkGCSqGSIb3DQEFDTA8MBsGCSqGSIb3DQEFDDAOBAibso6CEmcFQAICA+gw
+HQYJYIZIAWUDBAECBBCm/oYe6Dxobtq7sOVpTZy/BIGQPbBqIxEBvVr17KdekY1U
+tQ4d7bZU61k95v6fHhS/ljhexmNNoQ0WULZAQ3a5p/ONBSklj1zxdhCBzmhJ6RZF
+piiKKlAL4xGZZOLThy7lNSGpJJ3cHxWRqQyZU4yRlsOSL9ILyPsJRnjhpH4H+Nk5
+8GxMmAB5Cj2sbOKU9HvbJSGMAsA5vEV9aPz1qHy6QCvk
+-----END ENCRYPTED PRIVATE KEY-----
+`
+
+	// opensslEncryptedDES is the same with -v2 des3.
+	opensslEncryptedDES = `-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHjME4GCSqGSIb3DQEFDTBBMCkGCSqGSIb3DQEFDDAcBAgfJp/POphj+QICA+gw
+DAYIKoZIhvcNAgkFADAUBggqhkiG9w0DBwQI8lSnwhi6IZsEgZBwINNnq+8T1ToL
+nNswypq+zU1hzNf+xdVlTG91pCl4NznwQI+T65jjAGQ7THtspu0mIFLu8dnCengd
+O1J5oIR73yl8L3pbspYZ7/XQqPCOoIfOZCpeF5SHXKA4b9UEIO7Y95rEmPQ39mhF
+PitmMe5qWwBpUmoJBU5MSRAVF24Zogr0l5Dj3UpcPP8FgndE3Po=
+-----END ENCRYPTED PRIVATE KEY-----
+`
+
+	// opensslEncryptedSHA512 is the same with -v2prf hmacWithSHA512.
+	opensslEncryptedSHA512 = `-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAiTDX4fbymH5AICA+gw
+DAYIKoZIhvcNAgsFADAdBglghkgBZQMEASoEEKejVNrpkysM5c/j3Hk/o3wEgZA5
++sABcH5mkMkb7TNnYXuX2KrOTWwsEWkfDISWc3hl1Rj0Slqag3Hl/9IHT2IKam5y
+LKDUbvS9EqGoda1YpbZu+zlbSUxdseb3ifu7o+tFqQX5YTdapt6zd+GWDb6o2U9M
+Jfb5i/5YotOljLzqs2FjCUBRZVhjOPy+Yjygw4UuBy89HC5o/lLput3jsunL+rE=
+-----END ENCRYPTED PRIVATE KEY-----
+`
+
+	// opensslScrypt is the same with -scrypt.
+	opensslScrypt = `-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHkME8GCSqGSIb3DQEFDTBCMCEGCSsGAQQB2kcECzAUBAhDi5Oh2m+tnAICQAAC
+AQgCAQEwHQYJYIZIAWUDBAEqBBDD0+KbcVE2xnONdRtpSASSBIGQWWOtopUORFvM
+PvBa09DUzDL/AsZ/KH3ceDgTAEp8mYt9CbmTfne+c6NGiMbVmmZXSHoaDU1fiDKe
+cVp1WV+67XvY2HRqiaOwI7ZQue06tpf/pgenEvl1BiJ8i+m+JmtyA2NHq3lwgr/0
+/wLzHKja/4+0+dZrwZabXNNoVCzMkcut6/YiAj3q1cOJRbZnxFM3
+-----END ENCRYPTED PRIVATE KEY-----
+`
+
+	// opensslPBES1 is the same with -v1 PBE-SHA1-3DES.
+	opensslPBES1 = `-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIGxMBwGCiqGSIb3DQEMAQMwDgQI3YRKcOQF7MACAggABIGQB/Kp0vyX/I/Sazrj
+19bTUJM1ONhNM0I5UKVdmmGO2DrM/qeXcEA3ItKVitdlB5fOG9hJuJ1sOx/jT05R
+4JajSdL1mq0QwI/OdcpDC3z1DFWOhYzr0cij9CGR2gBEkmdPjjKcdJEtpFeU2Cn8
+CQY1IP6+4gNcjFFlmq9mis9bKXXuwd6cQkHWOL6P9jNvJ48X
+-----END ENCRYPTED PRIVATE KEY-----
+`
+
+	// opensslDEK is opensslEC through `openssl ec -aes128`.
+	opensslDEK = `-----BEGIN EC PRIVATE KEY-----
+Proc-Type: 4,ENCRYPTED
+DEK-Info: AES-128-CBC,EED47D736769BABC0A6FDD6029DC03B7
+
+n36uDGgWoSue1mj6XJN4pR+gNTwHjkgKdmW2Xfhx0pVDjwuMz5ZfeKLyxVVRwpjm
+8Tm0nJp2ZN82uD8CuKVOvyej8urVgtmRG3isSCTPZBip/ZiVuCNyBm+nFVjXzamX
+5w9JORSDKwHSolnnL6gsXS9Hgyq2yLmcDGn/5F/8Mg0=
+-----END EC PRIVATE KEY-----
+`
+
+	// opensslX25519 is `openssl genpkey -algorithm x25519`: a key that agrees on secrets and cannot sign.
+	opensslX25519 = `-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VuBCIEIGB0V+YXh7uFHOAL6NABkC1/LIDSLIrz0EE0xP6EsTdt
+-----END PRIVATE KEY-----
+`
+
+	// opensslX25519Encrypted is the same through `openssl pkcs8 -topk8 -iter 1000`.
+	opensslX25519Encrypted = `-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIGbMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAiUOv0JNJdM7gICA+gw
+DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEJmT7IZ5UZBL3ux1NOB78JkEQBDS
+LrSQdYP+/MNORFba9Y0+Xy81Vm0Ar7jR6DH2i2ppoLVBe6AN6Z4hVnAlDJgKE1kU
+lStJ5y+Q1dgusX2Y1T0=
+-----END ENCRYPTED PRIVATE KEY-----
+`
+)
