@@ -1,0 +1,194 @@
+package issue
+
+import (
+	"bytes"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/pemfile"
+)
+
+// clockSlack is how far an authority's idea of the time may lie from ours.
+const clockSlack = 2 * time.Minute
+
+// CheckAnswer holds a credential against the order that it answers: key, names,
+// usages, lifetime, shape, and the chain to the roots. The first difference is a
+// *Mismatch.
+func CheckAnswer(c *Credential, csr []byte, o Order, now time.Time) error {
+	if len(c.Chain) == 0 || slices.Contains(c.Chain, nil) {
+		return &Mismatch{What: "there is no certificate, or a gap in its chain"}
+	}
+	if len(c.Roots) == 0 || slices.Contains(c.Roots, nil) {
+		return &Mismatch{What: "there are no roots to trust"}
+	}
+	request, err := x509.ParseCertificateRequest(csr)
+	if err != nil {
+		return fmt.Errorf("certificate request: %w", err)
+	}
+	for _, check := range []func(*Credential, *x509.CertificateRequest, Order, time.Time) error{
+		checkKey, checkNames, checkUsage, checkLife, checkShape, checkOrder,
+	} {
+		if err := check(c, request, o, now); err != nil {
+			return err
+		}
+	}
+	if err := verifyChain(c, now); err != nil {
+		return &Mismatch{What: "it does not lead to the authority's roots: " + err.Error(), Citation: "RFC 5280, Section 6.1"}
+	}
+	return nil
+}
+
+func checkKey(c *Credential, csr *x509.CertificateRequest, _ Order, _ time.Time) error {
+	leaf := c.Leaf().PublicKey
+	if !pemfile.SamePublicKey(leaf, csr.PublicKey) || c.Key != nil && !pemfile.SamePublicKey(leaf, c.Key.Public()) {
+		return &Mismatch{What: "it is for another key", Citation: "RFC 5280, Section 4.1.2.7"}
+	}
+	return nil
+}
+
+func checkNames(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Time) error {
+	leaf := c.Leaf()
+	var uris, asked []string
+	for _, u := range leaf.URIs {
+		uris = append(uris, u.String())
+	}
+	for _, u := range o.Identity.URIs() {
+		asked = append(asked, u.String())
+	}
+	for _, pair := range []struct {
+		what         string
+		asked, given []string
+	}{
+		{"URIs", asked, uris},
+		{"DNS names", o.Identity.DNS(), leaf.DNSNames},
+		{"IP addresses", ipStrings(o.Identity.IPs()), ipStrings(leaf.IPAddresses)},
+		{"email addresses", o.Identity.Emails(), leaf.EmailAddresses},
+	} {
+		slices.Sort(pair.asked)
+		given := slices.Sorted(slices.Values(pair.given))
+		if !slices.Equal(pair.asked, given) {
+			return &Mismatch{pair.what, strings.Join(pair.asked, ", "), strings.Join(given, ", "), "RFC 5280, Section 4.2.1.6"}
+		}
+	}
+	if n, known := countNames(leaf), len(leaf.URIs)+len(leaf.DNSNames)+len(leaf.IPAddresses)+len(leaf.EmailAddresses); n != known {
+		return &Mismatch{What: "it has names of types that nobody asked for", Citation: "RFC 5280, Section 4.2.1.6"}
+	}
+	var subject pkix.RDNSequence
+	if _, err := asn1.Unmarshal(leaf.RawSubject, &subject); err != nil {
+		return fmt.Errorf("subject: %w", err)
+	}
+	if asked, given := o.Identity.Subject().String(), subject.String(); asked != given {
+		return &Mismatch{"subject", asked, given, "RFC 5280, Section 4.1.2.6"}
+	}
+	return nil
+}
+
+// countNames counts the subject alternative names of every type, those that
+// crypto/x509 does not show among them; -1 where they cannot be read.
+func countNames(c *x509.Certificate) int {
+	n := 0
+	for _, e := range c.Extensions {
+		if !e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 17}) {
+			continue
+		}
+		var names []asn1.RawValue
+		if rest, err := asn1.Unmarshal(e.Value, &names); err != nil || len(rest) > 0 {
+			return -1
+		}
+		n += len(names)
+	}
+	return n
+}
+
+func ipStrings(ips []net.IP) []string {
+	var out []string
+	for _, ip := range ips {
+		out = append(out, ip.String())
+	}
+	return out
+}
+
+func checkUsage(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Time) error {
+	leaf := c.Leaf()
+	if want := o.Profile.KeyUsage(ca.KeyTypeOf(leaf.PublicKey)); leaf.KeyUsage&want != want {
+		return &Mismatch{What: "its key usage lacks what profile " + o.Profile.Name() + " needs", Citation: "RFC 5280, Section 4.2.1.3"}
+	}
+	if leaf.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0 {
+		return &Mismatch{What: "its key usage lets it sign certificates or CRLs", Citation: "X509-SVID, Section 4.3"}
+	}
+	asked, given := slices.Sorted(slices.Values(o.Profile.ExtKeyUsage())), slices.Sorted(slices.Values(leaf.ExtKeyUsage))
+	if !slices.Equal(asked, given) || len(leaf.UnknownExtKeyUsage) > 0 {
+		return &Mismatch{What: "its extended key usage is not that of profile " + o.Profile.Name(), Citation: "RFC 5280, Section 4.2.1.12"}
+	}
+	return nil
+}
+
+func checkLife(c *Credential, _ *x509.CertificateRequest, o Order, now time.Time) error {
+	leaf := c.Leaf()
+	const clause = "RFC 5280, Section 4.1.2.5"
+	at := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+	switch asked := o.Validity.NotAfter; {
+	case leaf.NotAfter.After(asked.Add(clockSlack)):
+		return &Mismatch{"its end", at(asked), at(leaf.NotAfter), clause}
+	case !o.Validity.UpTo && leaf.NotAfter.Before(asked.Add(-clockSlack)):
+		return &Mismatch{"its end", at(asked), at(leaf.NotAfter), clause}
+	case leaf.NotBefore.After(now.Add(clockSlack)):
+		return &Mismatch{"its beginning", at(now), at(leaf.NotBefore), clause}
+	}
+	for _, above := range c.Chain[1:] {
+		if leaf.NotAfter.After(above.NotAfter) {
+			return &Mismatch{"its end, beyond its issuer's", at(above.NotAfter), at(leaf.NotAfter), clause}
+		}
+	}
+	return nil
+}
+
+func checkShape(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Time) error {
+	leaf := c.Leaf()
+	if leaf.IsCA {
+		return &Mismatch{What: "it is a CA certificate", Citation: "RFC 5280, Section 4.2.1.9"}
+	}
+	if !o.Identity.SPIFFEID().IsZero() && !leaf.BasicConstraintsValid {
+		return &Mismatch{What: "it has no basic constraints", Citation: "X509-SVID, Section 4.1"}
+	}
+	return nil
+}
+
+// checkOrder holds the chain to its form, since a server sends it as it is: each
+// certificate is followed by its issuer. Signatures are verified later.
+func checkOrder(c *Credential, _ *x509.CertificateRequest, _ Order, _ time.Time) error {
+	for i, above := range c.Chain[1:] {
+		below := c.Chain[i]
+		if !bytes.Equal(below.RawIssuer, above.RawSubject) ||
+			len(below.AuthorityKeyId) > 0 && len(above.SubjectKeyId) > 0 && !bytes.Equal(below.AuthorityKeyId, above.SubjectKeyId) {
+			return &Mismatch{What: fmt.Sprintf("its chain is out of order: certificate %d is not the issuer of the one before it", i+2),
+				Citation: "RFC 8446, Section 4.4.2"}
+		}
+	}
+	return nil
+}
+
+// verifyChain checks that the leaf leads to one of the roots. It begins to be
+// valid within clockSlack at the latest; the time is taken from then on.
+func verifyChain(c *Credential, now time.Time) error {
+	if begin := c.Leaf().NotBefore; begin.After(now) {
+		now = begin
+	}
+	roots, inter := x509.NewCertPool(), x509.NewCertPool()
+	for _, r := range c.Roots {
+		roots.AddCert(r)
+	}
+	for _, i := range c.Chain[1:] {
+		inter.AddCert(i)
+	}
+	_, err := c.Leaf().Verify(x509.VerifyOptions{Roots: roots, Intermediates: inter, CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	return err
+}

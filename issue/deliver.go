@@ -1,0 +1,114 @@
+package issue
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+)
+
+// Output is one place to deliver to, in one or several layouts.
+type Output struct {
+	Store        Store
+	Layouts      []Layout
+	Owner, Group string
+	Mode         fs.FileMode // of secret files; zero is 0600
+}
+
+// Preparer is implemented by a Store that can tell beforehand that a set could
+// not be saved, so that nothing is signed in vain; it is found by assertion.
+type Preparer interface {
+	// Prepare tries what Save would need, and leaves nothing behind.
+	Prepare(ctx context.Context, s Set) error
+}
+
+// PlaceError is what a place answered: Err says what, for errors.Is.
+type PlaceError struct {
+	Place string
+	Err   error
+}
+
+func (e *PlaceError) Error() string { return e.Place + ": " + e.Err.Error() }
+
+// Unwrap gives the place's own error.
+func (e *PlaceError) Unwrap() error { return e.Err }
+
+// Prepare tries every place before anything is signed: that it can be read and,
+// where it can tell, that it could be written. names are the files to come. It
+// gives the version of each place, for Deliver.
+func Prepare(ctx context.Context, outputs []Output, names []string, replace bool) ([]Version, error) {
+	files := Files{}
+	for _, n := range names {
+		files[n] = File{}
+	}
+	versions := make([]Version, len(outputs))
+	for i, o := range outputs {
+		_, version, err := o.Store.Load(ctx)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, &PlaceError{o.Store.String(), err}
+		}
+		versions[i] = version
+		if p, ok := o.Store.(Preparer); ok {
+			if err := p.Prepare(ctx, o.set(files, nil, replace)); err != nil {
+				return nil, &PlaceError{o.Store.String(), err}
+			}
+		}
+	}
+	return versions, nil
+}
+
+func (o Output) set(files Files, facts map[string]string, replace bool) Set {
+	return Set{Files: files, Facts: facts, Owner: o.Owner, Group: o.Group, Mode: o.Mode, Replace: replace}
+}
+
+// Deliver lays the credential out and saves it in every place. Each place gets
+// the whole set or keeps what it had; a place that fails keeps no other from its
+// turn, and the errors name the places.
+func Deliver(ctx context.Context, c *Credential, outputs []Output, was []Version, facts map[string]string, replace bool) error {
+	sets := make([]Set, len(outputs))
+	for i, o := range outputs {
+		files, err := LayOut(c, o.Layouts)
+		if err != nil {
+			return fmt.Errorf("%s: %w", o.Store, err)
+		}
+		sets[i] = o.set(files, facts, replace)
+	}
+	var failed []error
+	for i, o := range outputs {
+		if _, err := o.Store.Save(ctx, sets[i], was[i]); err != nil {
+			failed = append(failed, &PlaceError{o.Store.String(), err})
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// LayOut gives the files of several layouts together, each read back to see that
+// it holds the very chain that went in.
+func LayOut(c *Credential, layouts []Layout) (Files, error) {
+	all := Files{}
+	for _, l := range layouts {
+		files, err := l.Encode(c)
+		if err != nil {
+			return nil, err
+		}
+		back, err := l.Decode(files)
+		if err != nil {
+			return nil, fmt.Errorf("read back what was laid out: %w", err)
+		}
+		if !slices.EqualFunc(back, c.Chain, (*x509.Certificate).Equal) {
+			return nil, errors.New("read back what was laid out: it is another chain")
+		}
+		for name, file := range files {
+			// Layouts may share a file of the same bytes: the roots.
+			if other, taken := all[name]; taken && (other.Secret != file.Secret || !bytes.Equal(other.Data, file.Data)) {
+				return nil, fmt.Errorf("two layouts make a file %s", name)
+			}
+		}
+		maps.Copy(all, files)
+	}
+	return all, nil
+}

@@ -1,0 +1,120 @@
+package issue
+
+import (
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/meshpki/meshpki/ca"
+)
+
+// Order is what a user wants, validated: an identity, a profile, a lifetime.
+type Order struct {
+	Service, Namespace string
+	Identity           ca.Identity
+	Profile            ca.Profile
+	Validity           ca.Validity
+	KeyType            ca.KeyType
+
+	// Key is used instead of a new one.
+	Key crypto.Signer
+	// CSR, in DER, is somebody else's request: its key is certified and no key is
+	// made. Key must be nil.
+	CSR []byte
+	// Resume and Pending carry a slow authority's work over a crash: see ca.Request.
+	Token   [32]byte
+	Resume  []byte
+	Pending func(resume []byte) error
+}
+
+// Obtain makes the key, asks the authority, and holds what comes back against
+// what was asked: the key, every name, the usages, the lifetime, the chain up to
+// the authority's roots. Nothing is written. What does not match is a *Mismatch.
+func Obtain(ctx context.Context, authority ca.Authority, o Order, now time.Time) (*Credential, error) {
+	c := &Credential{Key: o.Key}
+	csr := o.CSR
+	if csr == nil {
+		var err error
+		if c.Key == nil {
+			if c.Key, err = NewKey(o.KeyType); err != nil {
+				return nil, err
+			}
+		}
+		if csr, err = newCSR(c.Key, o.Identity); err != nil {
+			return nil, err
+		}
+	}
+	chain, err := authority.Issue(ctx, ca.Request{
+		CSR: csr, Identity: o.Identity, Profile: o.Profile, Validity: o.Validity,
+		Service: o.Service, Namespace: o.Namespace,
+		Token: o.Token, Resume: o.Resume, Pending: o.Pending,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if c.Roots, err = authority.Roots(ctx); err != nil {
+		return nil, fmt.Errorf("read the roots: %w", err)
+	}
+	c.Chain = chain
+	if err := CheckAnswer(c, csr, o, now); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Preview is Obtain for an authority that can show what it would certify; the key
+// that it is made for is thrown away. Where the authority cannot, it gives nil.
+func Preview(ctx context.Context, authority ca.Authority, o Order) (*x509.Certificate, error) {
+	p, ok := authority.(ca.Previewer)
+	if !ok {
+		return nil, nil
+	}
+	csr := o.CSR
+	if csr == nil {
+		key, err := NewKey(o.KeyType)
+		if err != nil {
+			return nil, err
+		}
+		if csr, err = newCSR(key, o.Identity); err != nil {
+			return nil, err
+		}
+	}
+	return p.Preview(ctx, ca.Request{CSR: csr, Identity: o.Identity, Profile: o.Profile, Validity: o.Validity,
+		Service: o.Service, Namespace: o.Namespace})
+}
+
+// TokenOf makes the idempotency token of an order from what identifies it: the
+// request in DER and the latest end.
+func TokenOf(csr []byte, notAfter time.Time) [32]byte {
+	return sha256.Sum256(fmt.Appendf(slices.Clone(csr), "|%d", notAfter.Unix()))
+}
+
+// Mismatch says in what an authority's answer is not what was ordered.
+type Mismatch struct {
+	What     string // the part of the certificate
+	Asked    string
+	Given    string
+	Citation string
+}
+
+func (m *Mismatch) Error() string {
+	s := "the certificate that came back is not what was ordered: " + m.What
+	if m.Asked != "" || m.Given != "" {
+		s += fmt.Sprintf(": asked for %s, given %s", orNone(m.Asked), orNone(m.Given))
+	}
+	if m.Citation != "" {
+		s += " (" + m.Citation + ")"
+	}
+	return s
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}

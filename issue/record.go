@@ -1,0 +1,177 @@
+package issue
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/spiffeid"
+)
+
+// Record is what a service's files were ordered as: enough to order them again.
+// It is kept with the files, in their Facts; nothing in it is secret.
+type Record struct {
+	Schema      string         `json:"schema"`
+	Service     string         `json:"service"`
+	Namespace   string         `json:"namespace"`
+	TrustDomain string         `json:"trustDomain"`
+	Cluster     string         `json:"clusterDomain"`
+	Kind        Kind           `json:"identity,omitempty"`
+	Datacenter  string         `json:"datacenter,omitempty"`
+	SPIFFEID    string         `json:"spiffeId,omitempty"`
+	DNS         []string       `json:"dns,omitempty"`
+	IP          []string       `json:"ip,omitempty"`
+	Email       []string       `json:"email,omitempty"`
+	URI         []string       `json:"uri,omitempty"`
+	ShortNames  bool           `json:"shortNames,omitempty"`
+	NoDNS       bool           `json:"noDefaultDns,omitempty"`
+	CommonName  string         `json:"commonName,omitempty"`
+	Subject     string         `json:"subject,omitempty"`
+	NoSubject   bool           `json:"noSubject,omitempty"`
+	Profile     string         `json:"profile"`
+	Validity    string         `json:"validity,omitempty"` // a Go duration; empty is the profile's
+	RenewAt     int            `json:"renewAt,omitempty"`  // percent of the lifetime; 0 is the default
+	KeyType     string         `json:"keyType"`
+	Foreign     bool           `json:"foreignKey,omitempty"` // somebody else has the key
+	Backend     string         `json:"backend,omitempty"`
+	Outputs     []RecordOutput `json:"outputs"`
+}
+
+// RecordOutput is one place of a Record.
+type RecordOutput struct {
+	// To is the place, the same however it was spelled; empty is the service's own.
+	To      string   `json:"to"`
+	Layouts []string `json:"layouts"`
+	Owner   string   `json:"owner,omitempty"`
+	Group   string   `json:"group,omitempty"`
+	Mode    string   `json:"mode,omitempty"`
+}
+
+const recordSchema = "meshpki/order/v1"
+
+// Keys of the facts that are kept with a set.
+const (
+	FactOrder    = "order"
+	FactSerial   = "serial"
+	FactNotAfter = "notAfter"
+	FactDue      = "due"
+)
+
+// Facts gives the facts to keep with a credential ordered as r and due then.
+func (r Record) Facts(c *Credential, serial string, due time.Time) (map[string]string, error) {
+	r.Schema = recordSchema
+	data, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{
+		FactOrder:    string(data),
+		FactSerial:   serial,
+		FactNotAfter: c.Leaf().NotAfter.UTC().Format(time.RFC3339),
+		FactDue:      due.UTC().Format(time.RFC3339),
+	}, nil
+}
+
+// ErrNoRecord says that a set was kept without its order.
+var ErrNoRecord = errors.New("the order is not kept with these files")
+
+// RecordOf reads a Record back from the facts of a set.
+func RecordOf(facts map[string]string) (Record, error) {
+	text, ok := facts[FactOrder]
+	if !ok {
+		return Record{}, ErrNoRecord
+	}
+	var r Record
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return Record{}, fmt.Errorf("the order kept with these files is damaged: %w", err)
+	}
+	if r.Schema != recordSchema {
+		return Record{}, errors.New("the order kept with these files is of another version: " + strconv.Quote(r.Schema))
+	}
+	return r, nil
+}
+
+// Changes names the parts in which two records order something else, by their
+// keys in JSON, in order; none where they order the same.
+func (r Record) Changes(other Record) []string {
+	a, b := r.parts(), other.parts()
+	var changed []string
+	for key := range a {
+		if string(a[key]) != string(b[key]) {
+			changed = append(changed, key)
+		}
+	}
+	for key := range b {
+		if _, both := a[key]; !both {
+			changed = append(changed, key)
+		}
+	}
+	slices.Sort(changed)
+	return changed
+}
+
+// parts is the record as JSON, by its keys.
+func (r Record) parts() map[string]json.RawMessage {
+	r.Schema = recordSchema
+	parts := map[string]json.RawMessage{}
+	// A struct of texts and numbers is always JSON, and an object.
+	data, _ := json.Marshal(r)
+	_ = json.Unmarshal(data, &parts)
+	return parts
+}
+
+// Wish is the identity that the record orders. What is not well-formed is a *WishError.
+func (r Record) Wish() (Wish, error) {
+	w := Wish{Service: r.Service, Namespace: r.Namespace, ClusterDomain: r.Cluster, Kind: r.Kind, Datacenter: r.Datacenter,
+		SPIFFEID: r.SPIFFEID, DNS: r.DNS, IP: r.IP, Email: r.Email, URI: r.URI, ShortNames: r.ShortNames,
+		NoDefaultDNS: r.NoDNS, CommonName: r.CommonName, NoSubject: r.NoSubject}
+	var err error
+	if w.TrustDomain, err = spiffeid.ParseTrustDomain(r.TrustDomain); err != nil {
+		return w, &WishError{"trust domain", err.Error()}
+	}
+	if _, err := ParseKind(string(r.Kind)); err != nil {
+		return w, &WishError{"identity", err.Error()}
+	}
+	if r.Subject != "" {
+		if w.Subject, err = ca.ParseDN(r.Subject); err != nil {
+			return w, &WishError{"subject", err.Error()}
+		}
+	}
+	return w, w.check()
+}
+
+// Order is the record as an order, at a time. judge, which may be nil, is as for
+// Wish.Identity; notAfter, if not zero, is an end that was asked for by date.
+func (r Record) Order(judge func(ca.Name) error, now, notAfter time.Time) (Order, []ca.Name, error) {
+	w, err := r.Wish()
+	if err != nil {
+		return Order{}, nil, err
+	}
+	o := Order{Service: r.Service, Namespace: r.Namespace}
+	if o.Profile, err = ca.ProfileByName(r.Profile); err != nil {
+		return o, nil, &WishError{"profile", err.Error()}
+	}
+	if o.KeyType, err = ca.ParseKeyType(r.KeyType); err != nil {
+		return o, nil, &WishError{"key type", err.Error()}
+	}
+	o.Validity = ca.Validity{NotAfter: notAfter}
+	if notAfter.IsZero() {
+		life := o.Profile.Validity()
+		if r.Validity != "" {
+			if life, err = time.ParseDuration(r.Validity); err != nil {
+				return o, nil, &WishError{"validity", err.Error()}
+			}
+		}
+		o.Validity = ca.Validity{NotAfter: now.Add(life), UpTo: r.Validity == ""}
+	}
+	if !o.Validity.NotAfter.After(now) {
+		return o, nil, &ca.ValidityError{Problem: "a certificate must end in the future"}
+	}
+	var leftOut []ca.Name
+	o.Identity, leftOut, err = w.Identity(judge)
+	return o, leftOut, err
+}
