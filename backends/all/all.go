@@ -1,0 +1,31 @@
+// Package all lists every backend. It is the only package that imports them.
+package all
+
+import (
+	"context"
+
+	"github.com/meshpki/meshpki/backends"
+	"github.com/meshpki/meshpki/backends/file"
+	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/issue"
+)
+
+// Registry gives every authority and every store, by scheme.
+func Registry() *backends.Registry {
+	return &backends.Registry{
+		Authorities: map[string]func(context.Context, string, backends.Options) (ca.Authority, error){
+			"local": func(_ context.Context, name string, o backends.Options) (ca.Authority, error) {
+				d, err := file.Open(o.Dir, o.Now)
+				if err != nil {
+					return nil, err
+				}
+				return d.Issuer(name, file.KeySource{File: o.KeyFile, Passphrase: o.Passphrase})
+			},
+		},
+		Stores: map[string]func(string, backends.Options) (issue.Store, error){
+			"file": func(path string, _ backends.Options) (issue.Store, error) {
+				return file.NewStore(path), nil
+			},
+		},
+	}
+}

@@ -1,0 +1,98 @@
+// Package backends finds authorities and stores by the scheme of a reference:
+// local:issuing, vault:pki/mesh, a path, k8s://namespace/secret. It knows no
+// backend itself; package all lists them.
+package backends
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/issue"
+)
+
+// Options is what a backend may need besides its reference.
+type Options struct {
+	// Dir is the state directory.
+	Dir string
+	// Now tells the time; it must be set.
+	Now func() time.Time
+	// KeyFile holds the authority's key, where it is not in the directory.
+	KeyFile string
+	// Passphrase asks for the passphrase of an encrypted key, by the key's name.
+	// It may be nil.
+	Passphrase func(key string) ([]byte, error)
+}
+
+// Registry maps schemes to what opens them. Factories do no input or output until
+// they are called. It is not changed once made, and then safe for concurrent use.
+type Registry struct {
+	Authorities map[string]func(ctx context.Context, rest string, o Options) (ca.Authority, error)
+	Stores      map[string]func(rest string, o Options) (issue.Store, error)
+}
+
+// RefError says that a reference names nothing that is known here.
+type RefError struct {
+	Ref, Problem string
+}
+
+func (e *RefError) Error() string { return fmt.Sprintf("%q %s", e.Ref, e.Problem) }
+
+// Authority opens the authority of a reference: "local" where it is empty, else
+// scheme:rest. An unknown scheme is a *RefError.
+func (r *Registry) Authority(ctx context.Context, ref string, o Options) (ca.Authority, error) {
+	scheme, rest, _ := strings.Cut(ref, ":")
+	if ref == "" {
+		scheme = "local"
+	}
+	open, ok := r.Authorities[scheme]
+	if !ok {
+		return nil, &RefError{ref, "is no backend: there is " + strings.Join(keys(r.Authorities), ", ")}
+	}
+	return open(ctx, rest, o)
+}
+
+// Knows tells whether a reference names a backend that is registered.
+func (r *Registry) Knows(ref string) bool {
+	scheme, _, _ := strings.Cut(ref, ":")
+	_, ok := r.Authorities[scheme]
+	return ok || ref == ""
+}
+
+// Canonical spells a place so that it means the same from every working directory.
+func Canonical(ref string) (string, error) {
+	if strings.Contains(ref, "://") {
+		return ref, nil
+	}
+	return filepath.Abs(strings.TrimPrefix(ref, "file:"))
+}
+
+// Store opens the place of a reference: scheme://rest or, for files, file:path or
+// the bare path. An unknown scheme is a *RefError.
+func (r *Registry) Store(ref string, o Options) (issue.Store, error) {
+	scheme, rest, found := strings.Cut(ref, "://")
+	if !found {
+		scheme, rest = "file", strings.TrimPrefix(ref, "file:")
+	}
+	if rest == "" {
+		return nil, &RefError{ref, "is no place: a path would be"}
+	}
+	open, ok := r.Stores[scheme]
+	if !ok {
+		return nil, &RefError{ref, "is no place: a path is, or one that begins with " + strings.Join(keys(r.Stores), ", ")}
+	}
+	return open(rest, o)
+}
+
+func keys[V any](m map[string]V) []string {
+	var out []string
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,54 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"math/big"
+
+	"github.com/meshpki/meshpki/ca"
+)
+
+// Revoke revokes a certificate that any authority of the directory signed, by its
+// serial number. No key is needed: a revocation is a record. It gives the entry of
+// the certificate, with the reason for which it is revoked. Errors to branch on:
+// ca.ErrRevoked, ca.ErrUnknownSerial.
+func (d *Directory) Revoke(ctx context.Context, serial *big.Int, reason ca.Reason) (ca.Entry, error) {
+	entry, err := d.find(ctx, serial)
+	if err != nil {
+		return ca.Entry{}, err
+	}
+	all, err := d.Authorities()
+	if err != nil {
+		return ca.Entry{}, err
+	}
+	for _, a := range all {
+		i := ca.Issuer{Certificate: a.Certificate, Ledger: d.Ledger(), Now: d.now}
+		err := i.Revoke(ctx, serial, reason)
+		switch {
+		case errors.Is(err, ca.ErrUnknownSerial):
+			continue
+		case errors.Is(err, ca.ErrRevoked):
+			revoked, readErr := d.Ledger().Revoked(ctx)
+			first, _ := revoked.Of(entry)
+			entry.Reason = first.Reason
+			return entry, errors.Join(err, readErr)
+		}
+		entry.Reason = reason.String()
+		return entry, err
+	}
+	return ca.Entry{}, ca.ErrUnknownSerial
+}
+
+// find gives the entry of the certificate with that serial number.
+func (d *Directory) find(ctx context.Context, serial *big.Int) (ca.Entry, error) {
+	want := ca.FormatSerial(serial)
+	for e, err := range d.Ledger().Entries(ctx) {
+		if err != nil {
+			return ca.Entry{}, err
+		}
+		if e.Serial == want && (e.Kind == ca.KindLeaf || e.Kind == ca.KindCA) {
+			return e, nil
+		}
+	}
+	return ca.Entry{}, ca.ErrUnknownSerial
+}

@@ -1,0 +1,315 @@
+package file
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/durable"
+	"github.com/meshpki/meshpki/internal/pemfile"
+)
+
+// Errors of Init that a caller can branch on.
+var (
+	ErrExists     = errors.New("there is an authority already")
+	ErrNotEmpty   = errors.New("holds files that are not meshpki's")
+	ErrKeyFile    = errors.New("the file for the root's key exists already")
+	ErrRecovered  = errors.New("an earlier ca init was interrupted; it has been finished now")
+	errBadCAName  = errors.New("is no name for an authority: lower-case letters, digits and '-' only, 1 to 63 of them, not \"root\"")
+	errIncomplete = errors.New("the directory holds part of an authority and no record of how it came there")
+)
+
+// InitOptions say what a new directory is to hold.
+type InitOptions struct {
+	Settings Settings // Schema may be empty
+	Root     ca.Spec
+	Issuing  ca.Spec
+	KeyType  ca.KeyType
+	// Passphrases encrypt the keys; empty ones leave them in the clear.
+	RootPassphrase, Passphrase []byte
+	// OfflineRoot is a file outside the directory that the root's key goes to.
+	OfflineRoot string
+	Now         func() time.Time
+}
+
+// Everything is made in stagingName first. Its renaming to readyName is the
+// moment at which the new authority exists; what remains then is to move its parts
+// to their places, which a later run finishes if this one cannot.
+const (
+	stagingName = ".init"
+	readyName   = ".init-ready"
+	lockName    = ".lock"
+)
+
+// parts are what is moved out of staging, in this order: with the last one the
+// directory is open for use.
+var parts = []string{keysDir, caDir, logDir, cacheDir, settingsName}
+
+// Init makes a root and an issuing intermediate in a directory that may exist and
+// be empty but for a manifest. Of two at once, one wins. Errors to branch on:
+// ErrExists, ErrNotEmpty, ErrKeyFile, ErrRecovered; of these only the last has
+// changed anything.
+func Init(ctx context.Context, path string, o InitOptions) (*Directory, error) {
+	if !ValidName(o.Settings.Issuing) || o.Settings.Issuing == RootName {
+		return nil, fmt.Errorf("%q %w", o.Settings.Issuing, errBadCAName)
+	}
+	if err := errors.Join(ctx.Err(), survey(path, o.OfflineRoot)); err != nil {
+		return nil, err
+	}
+	if err := durable.MkdirAll(path, dirMode); err != nil {
+		return nil, err
+	}
+	lock, err := durable.Acquire(ctx, filepath.Join(path, lockName))
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Release()
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	if err := makeRoom(root, path); err != nil {
+		return nil, err
+	}
+	rootKey, err := stage(ctx, root, path, o)
+	if err != nil {
+		return nil, errors.Join(err, root.RemoveAll(stagingName))
+	}
+	if err := commit(root, o.OfflineRoot, rootKey); err != nil {
+		return nil, errors.Join(err, root.RemoveAll(stagingName))
+	}
+	if err := durable.SyncDir(root, "."); err != nil {
+		return nil, err
+	}
+	if err := move(root); err != nil {
+		return nil, err
+	}
+	return Open(path, o.Now)
+}
+
+// survey looks before anything is touched, so that a refusal leaves no trace.
+func survey(path, offlineRoot string) error {
+	names, err := readNames(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if slices.Contains(names, readyName) {
+		return nil // to be finished, whatever else was asked for
+	}
+	if _, err := foreignNames(path, names); err != nil || offlineRoot == "" {
+		return err
+	}
+	if _, err := os.Lstat(offlineRoot); err == nil {
+		return fmt.Errorf("%s: %w", offlineRoot, ErrKeyFile)
+	}
+	return nil
+}
+
+func readNames(path string) ([]string, error) {
+	d, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return d.Readdirnames(-1)
+}
+
+// foreignNames refuses a directory that has an authority already, or what is not
+// ours; staged tells whether an interrupted Init left its staging there.
+func foreignNames(path string, names []string) (staged bool, err error) {
+	if slices.Contains(names, settingsName) {
+		return false, fmt.Errorf("%s: %w", path, ErrExists)
+	}
+	var foreign []string
+	for _, name := range names {
+		switch name {
+		case lockName, "meshpki.yaml", "lost+found":
+		case stagingName:
+			staged = true
+		default:
+			foreign = append(foreign, name)
+		}
+	}
+	if len(foreign) > 0 {
+		slices.Sort(foreign)
+		return staged, fmt.Errorf("%s %w: %s", path, ErrNotEmpty, strings.Join(foreign[:min(3, len(foreign))], ", "))
+	}
+	return staged, nil
+}
+
+// makeRoom sees that a directory is free for a new authority: it finishes or clears
+// away what an interrupted Init left, and refuses what is not ours.
+func makeRoom(root *os.Root, path string) error {
+	if _, err := root.Lstat(readyName); err == nil {
+		if err := move(root); err != nil {
+			return err
+		}
+		return fmt.Errorf("%s: %w", path, ErrRecovered)
+	}
+	names, err := readNames(path)
+	if err != nil {
+		return err
+	}
+	staged, err := foreignNames(path, names)
+	if err == nil && staged {
+		// Nothing in it was ever used.
+		err = root.RemoveAll(stagingName)
+	}
+	return err
+}
+
+// commit makes the staged authority exist: with the renaming of the directory, and
+// before it, for an offline root, with its key's own file.
+func commit(root *os.Root, offlineRoot string, rootKey []byte) error {
+	if offlineRoot == "" {
+		return root.Rename(stagingName, readyName)
+	}
+	out, err := os.OpenRoot(filepath.Dir(offlineRoot))
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	name := filepath.Base(offlineRoot)
+	err = durable.Create(out, name, rootKey, secretMode)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s: %w", offlineRoot, ErrKeyFile)
+	}
+	if err != nil {
+		return err
+	}
+	if err = durable.SyncDir(out, "."); err == nil {
+		err = root.Rename(stagingName, readyName)
+	}
+	if err != nil {
+		return errors.Join(err, out.Remove(name))
+	}
+	return nil
+}
+
+// stage makes the whole authority beside where it will be, and syncs it. It gives
+// the root's key, encoded, which is not among it where the root is offline.
+func stage(ctx context.Context, root *os.Root, path string, o InitOptions) ([]byte, error) {
+	rootKey, err := ca.NewKey(o.KeyType)
+	if err != nil {
+		return nil, err
+	}
+	issuingKey, err := ca.NewKey(o.KeyType)
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range []struct {
+		name string
+		mode fs.FileMode
+	}{{"", 0o700}, {keysDir, 0o700}, {caDir, dirMode}, {logDir, dirMode}, {cacheDir, dirMode}} {
+		if err := root.Mkdir(filepath.Join(stagingName, dir.name), dir.mode); err != nil {
+			return nil, err
+		}
+		if err := root.Chmod(filepath.Join(stagingName, dir.name), dir.mode); err != nil {
+			return nil, err
+		}
+	}
+	chain, err := makeCAs(ctx, filepath.Join(path, stagingName), o, rootKey, issuingKey)
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range []string{RootName, o.Settings.Issuing} {
+		file := filepath.Join(stagingName, caDir, name+".crt")
+		if err := durable.Create(root, file, pemfile.EncodeCertificates(chain[i]), publicMode); err != nil {
+			return nil, err
+		}
+	}
+	o.Settings.Schema = settingsSchema
+	data, err := json.MarshalIndent(o.Settings, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	if err := durable.Create(root, filepath.Join(stagingName, settingsName), append(data, '\n'), publicMode); err != nil {
+		return nil, err
+	}
+	key, err := stageKeys(root, o, rootKey, issuingKey)
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{keysDir, caDir, logDir, ""} {
+		if err := durable.SyncDir(root, filepath.Join(stagingName, dir)); err != nil {
+			return nil, err
+		}
+	}
+	return key, nil
+}
+
+// makeCAs signs root and intermediate, recording both in the staged ledger.
+func makeCAs(ctx context.Context, staging string, o InitOptions, rootKey, issuingKey crypto.Signer) ([2]*x509.Certificate, error) {
+	var made [2]*x509.Certificate
+	ledger := NewLedger(staging)
+	root, err := ca.NewRoot(ctx, o.Root, rootKey, ledger, o.Now())
+	if err != nil {
+		return made, err
+	}
+	issuer := &ca.Issuer{Certificate: root, Signer: rootKey, Ledger: ledger, Now: o.Now}
+	chain, err := issuer.IssueCA(ctx, o.Issuing, issuingKey.Public())
+	if err != nil {
+		return made, err
+	}
+	return [2]*x509.Certificate{root, chain.Leaf()}, nil
+}
+
+// stageKeys writes the keys but that of an offline root, and gives the root's.
+func stageKeys(root *os.Root, o InitOptions, rootKey, issuingKey crypto.Signer) ([]byte, error) {
+	data, err := encodeKey(issuingKey, o.Passphrase)
+	if err != nil {
+		return nil, err
+	}
+	if err := durable.Create(root, filepath.Join(stagingName, keysDir, o.Settings.Issuing+".key"), data, secretMode); err != nil {
+		return nil, err
+	}
+	if data, err = encodeKey(rootKey, o.RootPassphrase); err != nil || o.OfflineRoot != "" {
+		return data, err
+	}
+	return data, durable.Create(root, filepath.Join(stagingName, keysDir, RootName+".key"), data, secretMode)
+}
+
+func encodeKey(key crypto.Signer, passphrase []byte) ([]byte, error) {
+	if len(passphrase) == 0 {
+		return pemfile.EncodeKey(key)
+	}
+	return pemfile.EncodeEncryptedKey(key, passphrase)
+}
+
+// move takes the parts of a ready authority to their places. It can be run again
+// after being interrupted anywhere.
+func move(root *os.Root) error {
+	for _, part := range parts {
+		err := root.Rename(filepath.Join(readyName, part), part)
+		if errors.Is(err, fs.ErrNotExist) {
+			if _, err := root.Lstat(part); err != nil {
+				return fmt.Errorf("%s: %w", part, errIncomplete)
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if part == cacheDir {
+			// Everything else is durable before the settings declare the directory open.
+			if err := durable.SyncDir(root, "."); err != nil {
+				return err
+			}
+		}
+	}
+	if err := root.Remove(readyName); err != nil {
+		return err
+	}
+	return durable.SyncDir(root, ".")
+}
