@@ -1,0 +1,66 @@
+package inspect_test
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"testing"
+
+	"github.com/meshpki/meshpki/inspect"
+)
+
+// The peers of these two are what nobody can do without: to decode and parse.
+
+func BenchmarkParseBare(b *testing.B) {
+	data := fixture(b, "good-leaf.pem")
+	for b.Loop() {
+		block, _ := pem.Decode(data)
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	data := fixture(b, "good-leaf.pem")
+	for b.Loop() {
+		if _, err := inspect.Parse(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDescribe(b *testing.B) {
+	o := parse(b, fixture(b, "good-leaf.pem"))[0]
+	for b.Loop() {
+		inspect.Describe("bench", o, at)
+	}
+}
+
+// BenchmarkVerify is of one leaf with its intermediate; BenchmarkVerifyBare is the
+// same by crypto/x509 alone.
+func BenchmarkVerify(b *testing.B) {
+	leaf, o := benchOptions(b)
+	for b.Loop() {
+		if r := inspect.Verify("bench", leaf, o); !r.Trusted {
+			b.Fatal(r.Findings)
+		}
+	}
+}
+
+func BenchmarkVerifyBare(b *testing.B) {
+	leaf, o := benchOptions(b)
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	roots.AddCert(o.Roots[0])
+	between.AddCert(o.Intermediates[0])
+	for b.Loop() {
+		if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func benchOptions(b *testing.B) (*x509.Certificate, inspect.Options) {
+	certificates := inspect.Certificates(parse(b, bytes.Join([][]byte{fixture(b, "good-chain.pem"), fixture(b, "good-root.pem")}, nil)))
+	return certificates[0], inspect.Options{Roots: certificates[2:], Intermediates: certificates[1:2], At: at}
+}
