@@ -1,0 +1,161 @@
+package config
+
+// The structs below are the manifest as it is written. Their tags say what the
+// reader (decode.go), the JSON schema (schema.go) and the tests go by:
+//
+//	yaml  the key
+//	is    the form of a text, one of kinds in kinds.go; for a list, of each item;
+//	      for a table, of its names
+//	of    the words that are accepted
+//	need  the key may not be left out
+//	like  an example
+//	doc   what it means, for editors
+
+// Version is the apiVersion that is read here.
+const Version = "meshpki/v1"
+
+// Manifest is a meshpki.yaml as it was written: its forms are checked, and
+// defaults are not filled in.
+type Manifest struct {
+	File string `yaml:"-"` // its name, as given to Load or Parse
+
+	APIVersion    string             `yaml:"apiVersion" need:"yes" of:"meshpki/v1" doc:"Always meshpki/v1."`
+	TrustDomain   string             `yaml:"trustDomain" is:"trust domain" like:"cluster.local" doc:"The SPIFFE trust domain of every service here."`
+	ClusterDomain string             `yaml:"clusterDomain" is:"domain" like:"cluster.local" doc:"The DNS domain behind the default names of services."`
+	Backend       string             `yaml:"backend" is:"backend" like:"vault:pki/mesh" doc:"Who signs: local, local:<intermediate>, a reference such as vault:<mount>/<role>, or a name under backends."`
+	Backends      map[string]Backend `yaml:"backends" is:"entry name" doc:"Backends with settings of their own, by name."`
+	CheckpointTo  string             `yaml:"checkpointTo" like:"/var/log/meshpki/checkpoint" doc:"A file, best on another disk, that keeps a copy of the ledger's checkpoint."`
+	Defaults      Defaults           `yaml:"defaults" doc:"What a service is given where it says nothing itself."`
+	Services      []Service          `yaml:"services" doc:"The certificates under care."`
+}
+
+// Defaults are for every service that says nothing itself.
+type Defaults struct {
+	Namespace string  `yaml:"namespace" is:"label" like:"prod" doc:"The namespace; without it, default."`
+	Validity  string  `yaml:"validity" is:"validity" like:"30d" doc:"How long a certificate lives; without it, what its profile says."`
+	RenewAt   string  `yaml:"renewAt" is:"percent" like:"66%" doc:"When it is due for renewal: the part of its lifetime that has passed."`
+	Profile   string  `yaml:"profile" like:"workload" doc:"What a certificate may be used for: workload, server, client or peer."`
+	KeyType   string  `yaml:"keyType" of:"ec-p256 ec-p384 ed25519 rsa-2048 rsa-3072 rsa-4096" doc:"The kind of private key."`
+	Backend   string  `yaml:"backend" is:"backend" like:"local" doc:"Who signs; before the manifest's own backend."`
+	Layout    Layouts `yaml:"layout" like:"tls" doc:"The files that are written, one layout or a list of them."`
+}
+
+// Layouts are names of layouts, as written; whoever writes files knows which exist.
+type Layouts []string
+
+// Service is one certificate under care. Line and Column are where it begins.
+type Service struct {
+	Place `yaml:"-"`
+
+	Name       string   `yaml:"name" need:"yes" is:"name" like:"payment" doc:"The service's name."`
+	Namespace  string   `yaml:"namespace" is:"name" like:"prod" doc:"Its namespace."`
+	Identity   string   `yaml:"identity" of:"istio dapr kuma consul linkerd plain" doc:"The mesh whose names the certificate carries."`
+	SPIFFEID   string   `yaml:"spiffeId" is:"SPIFFE ID" like:"spiffe://cluster.local/ns/prod/sa/payment" doc:"The SPIFFE ID, where it is another than the default."`
+	DNS        []string `yaml:"dns" is:"DNS name" like:"payment.example.com" doc:"DNS names beside the default ones."`
+	IP         []string `yaml:"ip" is:"IP address" like:"10.0.0.5" doc:"IP addresses."`
+	Email      []string `yaml:"email" is:"email address" like:"payment@example.com" doc:"Email addresses."`
+	URI        []string `yaml:"uri" is:"URI" like:"kuma://kuma.io/service/payment" doc:"URIs other than the SPIFFE ID."`
+	Profile    string   `yaml:"profile" like:"workload" doc:"What the certificate may be used for: workload, server, client or peer."`
+	Validity   string   `yaml:"validity" is:"validity" like:"30d" doc:"How long the certificate lives."`
+	RenewAt    string   `yaml:"renewAt" is:"percent" like:"66%" doc:"When it is due for renewal: the part of its lifetime that has passed."`
+	KeyType    string   `yaml:"keyType" of:"ec-p256 ec-p384 ed25519 rsa-2048 rsa-3072 rsa-4096" doc:"The kind of private key."`
+	CommonName string   `yaml:"commonName" like:"payment" doc:"The subject's common name, where it is not the service's name."`
+	Backend    string   `yaml:"backend" is:"backend" like:"local" doc:"Who signs."`
+	Allow      []string `yaml:"allow" like:"account" doc:"Reserved: who may call it."`
+	Outputs    []Output `yaml:"outputs" doc:"Where its files go."`
+	Hook       Hook     `yaml:"hook" like:"[/usr/bin/systemctl, try-reload-or-restart, payment.service]" doc:"What to do once the files are new: the words of one command, or a list of steps."`
+	Confirm    *Confirm `yaml:"confirm" like:"tls://127.0.0.1:8443" doc:"How to see that the new certificate is served; a URL is short for endpoint."`
+}
+
+// Output is a place where a service's files go. Line and Column are where it begins.
+type Output struct {
+	Place `yaml:"-"`
+
+	To     string  `yaml:"to" need:"yes" like:"/etc/payment/tls" doc:"The place: a directory, file:<directory> or k8s://<namespace>/<secret>."`
+	Layout Layouts `yaml:"layout" like:"tls" doc:"The files that are written, one layout or a list of them."`
+	Owner  string  `yaml:"owner" is:"owner" like:"payment:payment" doc:"Who owns the files: a user, or user:group."`
+	Group  string  `yaml:"group" is:"account" like:"payment" doc:"The group of the files."`
+	Mode   string  `yaml:"mode" is:"mode" like:"0640" doc:"The private key's permissions, in octal."`
+}
+
+// Hook is what to do once a service's files are new: steps, one after the other.
+// The manifest may also give the words of one command, which is one exec step.
+type Hook []Step
+
+// Step is one step of a hook: exactly one of its fields is set. Line and Column
+// are where it begins.
+type Step struct {
+	Place `yaml:"-"`
+
+	Exec    []string `yaml:"exec" like:"[/usr/sbin/nginx, -s, reload]" doc:"A command, word by word; no shell reads it."`
+	Signal  *Signal  `yaml:"signal" doc:"A signal to a process."`
+	HAProxy *HAProxy `yaml:"haproxy" doc:"The new certificate to a running HAProxy."`
+	HTTP    *HTTP    `yaml:"http" doc:"A request to a URL."`
+	Rollout *Rollout `yaml:"rollout" doc:"A restart of a Kubernetes workload."`
+}
+
+// Signal is a step that signals a process.
+type Signal struct {
+	PIDFile string `yaml:"pidFile" need:"yes" is:"absolute path" like:"/run/nginx.pid" doc:"The file with the process's number, read each time."`
+	Signal  string `yaml:"signal" of:"HUP USR1 USR2 WINCH INT QUIT TERM" doc:"The signal's name; without it, HUP."`
+	User    string `yaml:"user" is:"account" like:"www-data" doc:"Whose process it has to be."`
+}
+
+// HAProxy is a step that hands the new certificate to a running HAProxy.
+type HAProxy struct {
+	Socket string `yaml:"socket" need:"yes" like:"/run/haproxy/admin.sock" doc:"Its runtime API's socket."`
+	Cert   string `yaml:"cert" need:"yes" like:"/etc/haproxy/payment.pem" doc:"The certificate's name in its configuration."`
+}
+
+// HTTP is a step that requests a URL.
+type HTTP struct {
+	URL     string `yaml:"url" need:"yes" is:"web address" like:"http://127.0.0.1:8080/-/reload" doc:"The URL."`
+	Timeout string `yaml:"timeout" is:"validity" like:"10s" doc:"How long to wait for the answer."`
+}
+
+// Rollout is a step that restarts a Kubernetes workload.
+type Rollout struct {
+	Kind      string `yaml:"kind" need:"yes" of:"Deployment StatefulSet DaemonSet" doc:"What kind of workload it is."`
+	Namespace string `yaml:"namespace" is:"label" like:"prod" doc:"Its namespace; without it, the service's."`
+	Name      string `yaml:"name" need:"yes" is:"domain" like:"payment" doc:"Its name."`
+}
+
+// Confirm says how to see that the new certificate is served.
+type Confirm struct {
+	Place `yaml:"-"`
+
+	Endpoint   string `yaml:"endpoint" need:"yes" is:"endpoint" like:"tls://127.0.0.1:8443" doc:"Where to look: host:port, or a URL such as tls://host:port."`
+	ServerName string `yaml:"serverName" is:"server name" like:"payment.prod" doc:"The name to ask for; without it, the first DNS name."`
+	Answers    int    `yaml:"answers" like:"3" doc:"How many handshakes in a row have to show it; without it, 1."`
+	Within     string `yaml:"within" is:"validity" like:"10m" doc:"After how long without it to raise the alarm."`
+}
+
+// NamespaceOf is the namespace that a service lives in: its own, else that of
+// the defaults, else "default".
+func (m *Manifest) NamespaceOf(s *Service) string {
+	switch {
+	case s.Namespace != "":
+		return s.Namespace
+	case m.Defaults.Namespace != "":
+		return m.Defaults.Namespace
+	}
+	return "default"
+}
+
+// LayoutsOf are the layouts of an output: its own, else those of the defaults,
+// else tls.
+func (m *Manifest) LayoutsOf(o *Output) Layouts {
+	switch {
+	case len(o.Layout) > 0:
+		return o.Layout
+	case len(m.Defaults.Layout) > 0:
+		return m.Defaults.Layout
+	}
+	return Layouts{"tls"}
+}
+
+// Wrong is an error of a caller that found something to be wrong with what the
+// manifest says at that place.
+func (m *Manifest) Wrong(at Place, field, problem string) *Error {
+	return &Error{File: m.File, Line: at.Line, Column: at.Column, Field: field, Problem: problem}
+}

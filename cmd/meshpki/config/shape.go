@@ -1,0 +1,48 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+)
+
+// shape is what the reader goes by in a struct.
+type shape struct {
+	fields []*field
+	byKey  map[string]*field
+	known  []string // the keys, in order
+}
+
+// field is one key of a struct, as its tags say.
+type field struct {
+	index int
+	key   string
+	is    string
+	of    []string
+	need  bool
+	like  string
+	doc   string
+}
+
+// example is a value that the field takes.
+func (f *field) example() string {
+	if f.like == "" && len(f.of) > 0 {
+		return f.of[0]
+	}
+	return f.like
+}
+
+func newShape(t reflect.Type) *shape {
+	s := &shape{byKey: map[string]*field{}}
+	for i := range t.NumField() {
+		tag := t.Field(i).Tag
+		f := &field{index: i, key: tag.Get("yaml"), is: tag.Get("is"), need: tag.Get("need") != "", like: tag.Get("like"), doc: tag.Get("doc")}
+		if f.key == "-" {
+			continue
+		}
+		f.of = strings.Fields(tag.Get("of"))
+		s.fields = append(s.fields, f)
+		s.byKey[f.key] = f
+		s.known = append(s.known, f.key)
+	}
+	return s
+}
