@@ -1,0 +1,252 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/meshpki/meshpki/backends"
+	"github.com/meshpki/meshpki/backends/file"
+	"github.com/meshpki/meshpki/cmd/meshpki/config"
+	"github.com/meshpki/meshpki/cmd/meshpki/ui"
+	"github.com/meshpki/meshpki/internal/pemfile"
+	"github.com/meshpki/meshpki/internal/spiffeid"
+)
+
+// text is a flag with a value; what it takes stands in back quotes in its help.
+func text(name, usage string) cli.Flag { return &cli.StringFlag{Name: name, Usage: usage} }
+
+// many is a flag that may be given several times; a value is taken as it is.
+func many(name, usage string) cli.Flag {
+	return &cli.StringSliceFlag{Name: name, Usage: usage, KeepSpace: true}
+}
+
+// toggle is a flag without a value.
+func toggle(name, usage string) cli.Flag { return &cli.BoolFlag{Name: name, Usage: usage} }
+
+// number is a flag with a whole number.
+func number(name string, value int, usage string) cli.Flag {
+	return &cli.IntFlag{Name: name, Value: value, Usage: usage}
+}
+
+// common are the flags that every command takes.
+func common(more ...cli.Flag) []cli.Flag {
+	return append(more,
+		text("dir", "the state `DIRECTORY` (default: MESHPKI_DIR, else ./pki)"),
+		text("config", "the manifest, a `FILE` (default: MESHPKI_CONFIG, else meshpki.yaml in the directory)"),
+		text("format", "the form of the answer: `text|json` (default text)"),
+		toggle("json", "short for --format json"),
+		toggle("no-color", "never use colour; NO_COLOR in the environment does the same"),
+	)
+}
+
+// values gives a repeated flag's values.
+func (c *call) values(name string) []string { return c.StringSlice(name) }
+
+// dir is the state directory's path.
+func (c *call) dir() string {
+	if d := c.String("dir"); d != "" {
+		return d
+	}
+	if d := c.env.Getenv("MESHPKI_DIR"); d != "" {
+		return d
+	}
+	return "pki"
+}
+
+// dirFlag names the directory in advice, where it is not the default.
+func (c *call) dirFlag() string { return ui.DirFlag(c.dir()) }
+
+// open opens the state directory.
+func (c *call) open() (*file.Directory, error) { return file.Open(c.dir(), c.env.Now) }
+
+// openIfThere opens the state directory; nil where there is none and none was named.
+func (c *call) openIfThere() (*file.Directory, error) {
+	d, err := c.open()
+	if errors.Is(err, file.ErrNoDirectory) && c.String("dir") == "" && c.env.Getenv("MESHPKI_DIR") == "" {
+		return nil, nil
+	}
+	return d, err
+}
+
+// manifest loads the manifest; nil where none was named and the directory has none.
+func (c *call) manifest() (*config.Manifest, error) {
+	for _, named := range []string{c.String("config"), c.env.Getenv("MESHPKI_CONFIG")} {
+		if named != "" {
+			return config.Load(named)
+		}
+	}
+	m, err := config.Load(filepath.Join(c.dir(), "meshpki.yaml"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	return m, err
+}
+
+// options are what backends need.
+func (c *call) options() backends.Options {
+	return backends.Options{Dir: c.dir(), Now: c.env.Now, KeyFile: c.optional("key"), Passphrase: c.passphraseFor}
+}
+
+// optional is a flag's value where the command has the flag.
+func (c *call) optional(name string) string {
+	if !c.self.takes(name) {
+		return ""
+	}
+	return c.String(name)
+}
+
+// duration reads a flag's duration; zero where it is not given.
+func (c *call) duration(name string) (time.Duration, error) {
+	s := c.String(name)
+	if s == "" && !c.IsSet(name) {
+		return 0, nil
+	}
+	d, err := config.ParseDuration(s)
+	if err != nil {
+		return 0, usagef("--%s: %v", name, err)
+	}
+	return d, nil
+}
+
+// positive is duration, and refuses zero.
+func (c *call) positive(name string, otherwise time.Duration) (time.Duration, error) {
+	d, err := c.duration(name)
+	switch {
+	case err != nil:
+		return 0, err
+	case d == 0 && c.IsSet(name):
+		return 0, usagef("--%s: a validity of zero is none; 30d or 24h would be", name)
+	case d == 0:
+		return otherwise, nil
+	}
+	return d, nil
+}
+
+// trustDomain reads a trust domain from a flag.
+func (c *call) trustDomain(name, otherwise string) (spiffeid.TrustDomain, error) {
+	s := c.String(name)
+	if s == "" {
+		s = otherwise
+	}
+	td, err := spiffeid.ParseTrustDomain(s)
+	if err != nil {
+		return td, usagef("--%s: %v", name, err)
+	}
+	return td, nil
+}
+
+// passphraseFor finds the passphrase of an authority's key: from the file that a
+// flag or the environment names, from the environment, or from the terminal.
+func (c *call) passphraseFor(authority string) ([]byte, error) {
+	if authority == file.RootName && c.optional("root-passphrase-file") != "" {
+		return c.readSecret(c.String("root-passphrase-file"))
+	}
+	if f := c.passphraseFile(); f != "" {
+		return c.readSecret(f)
+	}
+	if s := c.env.Getenv("MESHPKI_PASSPHRASE"); s != "" {
+		return []byte(s), nil
+	}
+	if !c.env.StdinTTY || c.env.ReadPassword == nil {
+		return nil, nil
+	}
+	return c.prompt(fmt.Sprintf("passphrase of the key of %q: ", authority))
+}
+
+func (c *call) passphraseFile() string {
+	if f := c.optional("passphrase-file"); f != "" {
+		return f
+	}
+	return c.env.Getenv("MESHPKI_PASSPHRASE_FILE")
+}
+
+// prompt asks on the terminal; what is typed is not shown. An interrupt ends it,
+// and the terminal shows again what is typed.
+func (c *call) prompt(question string) ([]byte, error) {
+	type answer struct {
+		secret []byte
+		err    error
+	}
+	fmt.Fprint(c.env.Stderr, question)
+	given := make(chan answer, 1)
+	guard(func(fault any) { given <- answer{err: fmt.Errorf("%v", fault)} }, func() {
+		secret, err := c.env.ReadPassword()
+		given <- answer{secret, err}
+	})
+	ctx := c.Context.Context
+	select {
+	case a := <-given:
+		fmt.Fprintln(c.env.Stderr)
+		if a.err != nil {
+			return nil, fmt.Errorf("read the passphrase: %w", a.err)
+		}
+		return a.secret, nil
+	case <-ctx.Done():
+		fmt.Fprintln(c.env.Stderr)
+		return nil, errors.Join(errInterrupted, c.env.RestoreTerminal())
+	}
+}
+
+// errInterrupted is the end of a question that was not answered.
+var errInterrupted = errors.New("interrupted; nothing was changed")
+
+// readSecret reads the first line of a file, or of standard input for "-".
+func (c *call) readSecret(name string) ([]byte, error) {
+	var data []byte
+	var err error
+	if name == "-" {
+		data, err = pemfile.Read(c.env.Stdin, "standard input")
+	} else {
+		data, err = pemfile.ReadFile(name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("passphrase: %w", err)
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	line = strings.TrimSuffix(line, "\r")
+	if line == "" {
+		return nil, fmt.Errorf("passphrase: the first line of %s is empty", name)
+	}
+	return []byte(line), nil
+}
+
+// readSource reads a file, or standard input for "-".
+func (c *call) readSource(name string) ([]byte, error) {
+	if name == "-" {
+		return pemfile.Read(c.env.Stdin, "standard input")
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return nil, fmt.Errorf("%s is a directory; name the files in it", name)
+	}
+	return pemfile.ReadFile(name)
+}
+
+// oneOf refuses a flag's value that is none of those listed, and names the nearest.
+func oneOf(flag, value string, known []string) error {
+	if value == "" || slices.Contains(known, value) {
+		return nil
+	}
+	err := usagef("--%s: %q is none of %s", flag, value, strings.Join(known, ", "))
+	if len(known) == 1 {
+		err = usagef("--%s: %q is not known: there is only %s", flag, value, known[0])
+	}
+	if near := nearest(value, known); near != "" {
+		return err.withHint("did you mean %s?", near)
+	}
+	return err
+}
+
+// sortedKeys gives a map's keys in order.
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

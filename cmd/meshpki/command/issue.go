@@ -1,0 +1,345 @@
+package command
+
+import (
+	"context"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/meshpki/meshpki/backends"
+	"github.com/meshpki/meshpki/backends/file"
+	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/cmd/meshpki/config"
+	"github.com/meshpki/meshpki/cmd/meshpki/ui"
+	"github.com/meshpki/meshpki/internal/pemfile"
+	"github.com/meshpki/meshpki/issue"
+	"github.com/meshpki/meshpki/issue/layout"
+)
+
+func issueCommand() *command {
+	return &command{
+		name:    "issue",
+		summary: "issue a certificate for a service",
+		about: "Makes a key, has it certified for the service, and writes chain, key and roots as one set: " +
+			"tls.crt, tls.key and ca.crt in <dir>/services/<namespace>/<service>/ unless --out and --layout say " +
+			"otherwise. The certificate is an X509-SVID: one SPIFFE ID, spiffe://<trust domain>/ns/<namespace>/sa/<service>, " +
+			"with the service's cluster DNS names beside it. It lives 30 days, and never longer than its issuer.\n\n" +
+			"A service that has a certificate is left alone unless --force or --if-due is given; the generation that is " +
+			"replaced is kept beside the new one.\n\n" +
+			"--csr certifies somebody else's key: of the request only the key and its proof are taken. --file issues for " +
+			"every service of a manifest that is new, changed or due.",
+		examples: []example{
+			{"a workload in namespace prod", "meshpki issue --service payment --namespace prod"},
+			{"with another name and an address, for 7 days", "meshpki issue --service gateway --dns www.example.com --ip 10.0.0.5 --validity 7d"},
+			{"from cron: only if it is due", "meshpki issue --service payment --namespace prod --if-due"},
+			{"see what would be made", "meshpki issue --service account --dry-run"},
+		},
+		exits: exitsOf(codeDone, codeFailed, codeUsage, codeRefused, codePartial),
+		flags: common(issueFlags()...),
+		run:   runIssue,
+	}
+}
+
+func issueFlags() []cli.Flag {
+	return []cli.Flag{
+		text("service", "the service's `NAME`, a label of lower-case letters, digits and -"),
+		text("namespace", "its `NAMESPACE` (default: the manifest's, else default)"),
+		many("dns", "a DNS `NAME` beside the default ones; may be repeated"),
+		many("ip", "an IP `ADDRESS`; may be repeated"),
+		many("uri", "a `URI`, with --identity kuma or plain; may be repeated"),
+		many("email", "an email `ADDRESS`; may be repeated"),
+		text("spiffe-id", "the SPIFFE `ID`, where it is another than the default"),
+		text("trust-domain", "the `TRUST-DOMAIN` (default: the directory's)"),
+		text("cluster-domain", "the `DOMAIN` behind the DNS names (default: the directory's)"),
+		text("identity", "name it as this mesh does: `istio|dapr|kuma|consul|linkerd|plain`"),
+		text("datacenter", "Consul's `DATACENTER`, with --identity consul"),
+		toggle("short-names", "the bare service name as DNS name in whatever namespace"),
+		toggle("no-default-dns", "no DNS names but those of --dns"),
+		text("common-name", "the subject's common `NAME` (default: the service's name)"),
+		text("subject", "the whole subject, a `DN`: CN=payment,O=Example"),
+		toggle("no-subject", "leave the subject empty"),
+		text("profile", "what it may be used for: `"+strings.Join(ca.ProfileNames(), "|")+"` (default workload)"),
+		text("validity", "how long it lives, a `DURATION`: 30d, 24h (default 30d, cut to the issuer's end)"),
+		text("not-after", "when it ends, a `TIME`: RFC 3339, or a duration from now"),
+		text("key-type", "the kind of key: `"+keyTypeNames("|")+"` (default ec-p256)"),
+		toggle("reuse-key", "certify the key that is in place instead of a new one"),
+		text("csr", "certify the key of the request in `FILE`; - is standard input"),
+		text("backend", "who signs: `local|local:<intermediate>` (default local)"),
+		many("layout", "the files to write: `tls|pem|combined` (default tls); may be repeated"),
+		many("out", "the `PLACE` to write to, a directory; may be repeated; - prints the chain, with --csr"),
+		text("key", "the `FILE` with the CA's key, where it is not in the directory"),
+		text("passphrase-file", "the first line of `FILE` is the passphrase of the CA's key; - is standard input"),
+		text("file", "issue for every service of a manifest, a `FILE`"),
+		toggle("dry-run", "show what would be made; sign and write nothing"),
+		toggle("if-due", "do nothing if the certificate in place is as ordered and not due"),
+		toggle("force", "issue although there is a certificate, or other files are in the way"),
+	}
+}
+
+func runIssue(ctx context.Context, c *call) error {
+	if _, err := c.arguments(0, 0, ""); err != nil {
+		return err
+	}
+	if c.String("file") != "" {
+		return c.issueFile(ctx)
+	}
+	job, err := c.job()
+	if err != nil {
+		return err
+	}
+	done, err := job.run(ctx)
+	if err != nil {
+		return err
+	}
+	if job.toStdout {
+		_, err := c.env.Stdout.Write(pemfile.EncodeCertificates(done.chain...))
+		return err
+	}
+	job.tellLeftOut(done)
+	return c.say(ui.Issued{Done: done.document(), Now: c.env.Now()})
+}
+
+// job is one certificate to be issued: the order, and where it goes.
+type job struct {
+	c        *call
+	dir      *file.Directory
+	record   issue.Record
+	notAfter time.Time
+	csr      []byte
+	backend  string
+	outputs  []issue.Output
+	shown    []string // the places as they were given
+	names    []string // of the files to come
+	// register is the service's own place, where the order is remembered when the
+	// files go elsewhere; nil where they go there.
+	register          issue.Store
+	force, ifDue, dry bool
+	reuse, toStdout   bool
+}
+
+// job reads the flags of issue.
+func (c *call) job() (*job, error) {
+	if err := c.checkIssueFlags(); err != nil {
+		return nil, err
+	}
+	r, err := c.recordOfFlags()
+	if err != nil {
+		return nil, err
+	}
+	j := &job{c: c, backend: c.String("backend"), force: c.Bool("force"), ifDue: c.Bool("if-due"), dry: c.Bool("dry-run"), reuse: c.Bool("reuse-key")}
+	// What is wrong with the words comes before what is wrong with the world.
+	words := r
+	words.TrustDomain, words.Namespace = orElse(r.TrustDomain, "cluster.local"), orElse(r.Namespace, "default")
+	if _, err := words.Wish(); err != nil {
+		return nil, err
+	}
+	if j.dir, err = c.open(); err != nil {
+		return nil, err
+	}
+	m, err := c.manifest()
+	if err != nil {
+		return nil, err
+	}
+	settle(&r, j.dir, m)
+	if s := c.String("not-after"); s != "" {
+		if j.notAfter, err = config.ParseTime(s, c.env.Now()); err != nil {
+			return nil, usagef("--not-after: %v", err)
+		}
+	}
+	if j.csr, err = c.readCSR(); err != nil {
+		return nil, err
+	}
+	r.Foreign = j.csr != nil
+	j.record = r
+	if _, _, err := r.Order(nil, c.env.Now(), j.notAfter); err != nil {
+		return nil, err
+	}
+	return j, j.places(c.values("out"), c.values("layout"))
+}
+
+// checkIssueFlags refuses flags that contradict each other.
+func (c *call) checkIssueFlags() error {
+	if c.String("service") == "" && !c.IsSet("service") {
+		return usagef("meshpki issue needs --service NAME, or --file FILE for several").withHint("meshpki issue --service payment")
+	}
+	for _, pair := range [][2]string{
+		{"validity", "not-after"}, {"csr", "key-type"}, {"csr", "reuse-key"}, {"reuse-key", "key-type"}, {"force", "if-due"},
+	} {
+		if c.IsSet(pair[0]) && c.IsSet(pair[1]) {
+			return usagef("--%s and --%s exclude each other", pair[0], pair[1])
+		}
+	}
+	kinds := make([]string, 0, len(issue.Kinds()))
+	for _, k := range issue.Kinds() {
+		kinds = append(kinds, string(k))
+	}
+	if err := oneOf("identity", c.String("identity"), kinds); err != nil {
+		return err
+	}
+	return oneOf("profile", c.String("profile"), ca.ProfileNames())
+}
+
+// recordOfFlags is the order as the flags give it; what they do not is left empty.
+func (c *call) recordOfFlags() (issue.Record, error) {
+	kt, err := c.keyType()
+	if err != nil {
+		return issue.Record{}, err
+	}
+	r := issue.Record{
+		Service: c.String("service"), Namespace: c.String("namespace"),
+		TrustDomain: c.String("trust-domain"), Cluster: c.String("cluster-domain"),
+		Kind: issue.Kind(c.String("identity")), Datacenter: c.String("datacenter"), SPIFFEID: c.String("spiffe-id"),
+		DNS: c.values("dns"), IP: c.values("ip"), Email: c.values("email"), URI: c.values("uri"),
+		ShortNames: c.Bool("short-names"), NoDNS: c.Bool("no-default-dns"),
+		CommonName: c.String("common-name"), Subject: c.String("subject"), NoSubject: c.Bool("no-subject"),
+		Profile: c.or("profile", "workload"), KeyType: string(kt), Backend: c.String("backend"),
+	}
+	life, err := c.positive("validity", 0)
+	if err != nil {
+		return r, err
+	}
+	if life > 0 {
+		r.Validity = life.String()
+	}
+	return r, nil
+}
+
+// settle fills in what the directory and its manifest know.
+func settle(r *issue.Record, d *file.Directory, m *config.Manifest) {
+	s := d.Settings()
+	if m != nil {
+		r.TrustDomain = orElse(r.TrustDomain, m.TrustDomain)
+		r.Cluster = orElse(r.Cluster, m.ClusterDomain)
+		r.Namespace = orElse(r.Namespace, m.Defaults.Namespace)
+	}
+	r.TrustDomain = orElse(r.TrustDomain, s.TrustDomain)
+	r.Cluster = orElse(r.Cluster, s.ClusterDomain)
+	r.Namespace = orElse(r.Namespace, "default")
+}
+
+// readCSR reads somebody else's request, PEM or DER; nil where none was named.
+func (c *call) readCSR() ([]byte, error) {
+	name := c.String("csr")
+	if name == "" {
+		return nil, nil
+	}
+	data, err := c.readSource(name)
+	if err != nil {
+		return nil, err
+	}
+	der := data
+	for rest := data; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type == pemfile.TypeRequest || block.Type == "NEW "+pemfile.TypeRequest {
+			der = block.Bytes
+			break
+		}
+	}
+	if _, err := ca.ParseCSR(der); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return der, nil
+}
+
+// places settles where the files go.
+func (j *job) places(outs, layouts []string) error {
+	if len(layouts) == 0 {
+		layouts = []string{layout.Default}
+	}
+	own := j.dir.ServicePath(j.record.Namespace, j.record.Service)
+	if len(outs) == 0 {
+		outs = []string{own}
+	}
+	if slices.Contains(outs, "-") {
+		if len(outs) > 1 || j.csr == nil {
+			return usagef("--out -: only a chain without its key is printed, with --csr and to nowhere else")
+		}
+		j.toStdout = true
+		return nil
+	}
+	for _, out := range outs {
+		j.record.Outputs = append(j.record.Outputs, issue.RecordOutput{To: out, Layouts: layouts})
+	}
+	return j.open(own)
+}
+
+// open opens the places of the record, and spells them so that the order is the
+// same from wherever it is given.
+func (j *job) open(own string) error {
+	ownPlace, err := backends.Canonical(own)
+	if err != nil {
+		return err
+	}
+	for i, o := range j.record.Outputs {
+		j.shown = append(j.shown, o.To)
+		place, err := backends.Canonical(o.To)
+		if err != nil {
+			return err
+		}
+		if place == ownPlace {
+			place = ""
+		}
+		if slices.ContainsFunc(j.record.Outputs[:i], func(other issue.RecordOutput) bool { return other.To == place }) {
+			return usagef("the place %s is given twice", o.To)
+		}
+		j.record.Outputs[i].To = place
+		named, err := layout.ByName(o.Layouts...)
+		if err != nil {
+			return usagef("%v", err)
+		}
+		store, err := j.c.env.Registry.Store(o.To, j.c.options())
+		if err != nil {
+			return err
+		}
+		out := issue.Output{Store: store, Owner: o.Owner, Group: o.Group}
+		if o.Mode != "" {
+			if out.Mode, err = config.ParseMode(o.Mode); err != nil {
+				return usagef("mode: %v", err)
+			}
+		}
+		for _, l := range named {
+			if j.csr != nil && l.Name == "combined" {
+				return usagef("layout combined holds the private key, which --csr leaves with its owner")
+			}
+			out.Layouts = append(out.Layouts, l.Layout)
+			for _, f := range l.Files {
+				if !slices.Contains(j.names, f) {
+					j.names = append(j.names, f)
+				}
+			}
+		}
+		j.outputs = append(j.outputs, out)
+	}
+	if !slices.ContainsFunc(j.record.Outputs, func(o issue.RecordOutput) bool { return o.To == "" }) {
+		j.register = file.NewStore(own)
+	}
+	return nil
+}
+
+// errExists says that a service has its certificate.
+var errExists = errors.New("has a certificate already")
+
+// existing decides what is to be done about a service that has a certificate.
+func (j *job) existing(ctx context.Context) (present *issued, err error) {
+	present, err = j.present(ctx)
+	if err != nil || present == nil || j.force {
+		return nil, err
+	}
+	if !j.ifDue {
+		return nil, withHint(fmt.Errorf("%s %w: serial %s, until %s", j.label(), errExists,
+			ca.FormatSerial(present.leaf().SerialNumber), ui.Date(present.leaf().NotAfter)),
+			"--if-due renews it when it is due, --force at once")
+	}
+	return present, nil
+}
+
+// label names the service for people.
+func (j *job) label() string { return j.record.Service + "." + j.record.Namespace }

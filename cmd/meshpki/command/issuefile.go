@@ -1,0 +1,152 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/meshpki/meshpki/backends/file"
+	"github.com/meshpki/meshpki/cmd/meshpki/config"
+	"github.com/meshpki/meshpki/cmd/meshpki/ui"
+	"github.com/meshpki/meshpki/issue"
+)
+
+// onlyOne are the flags of issue that mean one service, and so do not go with --file.
+var onlyOne = []string{"service", "namespace", "dns", "ip", "uri", "email", "spiffe-id", "identity", "datacenter", "short-names",
+	"no-default-dns", "common-name", "subject", "no-subject", "profile", "validity", "not-after", "key-type", "reuse-key", "csr", "layout", "out", "if-due"}
+
+// issueFile issues for every service of a manifest that is new, changed or due. One
+// that fails keeps no other from its turn.
+func (c *call) issueFile(ctx context.Context) error {
+	for _, flag := range onlyOne {
+		if c.IsSet(flag) {
+			return usagef("--%s does not go with --file: the manifest says it", flag)
+		}
+	}
+	m, err := config.Load(c.String("file"))
+	if err != nil {
+		return err
+	}
+	d, err := c.open()
+	if err != nil {
+		return err
+	}
+	// The whole manifest is understood before anything is signed.
+	jobs := make([]*job, 0, len(m.Services))
+	for i := range m.Services {
+		j, err := c.manifestJob(d, m, &m.Services[i], i)
+		if err != nil {
+			return err
+		}
+		jobs = append(jobs, j)
+	}
+	doc := ui.IssuedMany{Now: c.env.Now(), List: []ui.IssuedService{}}
+	failed := false
+	for i, j := range jobs {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		c.progress(i, len(jobs), j.label())
+		done, err := j.run(ctx)
+		if err != nil {
+			failed = true
+			doc.List = append(doc.List, ui.IssuedService{Service: j.record.Service, Namespace: j.record.Namespace, State: "failed", Reason: err.Error()})
+			continue
+		}
+		j.tellLeftOut(done)
+		doc.List = append(doc.List, done.document())
+	}
+	c.progress(len(jobs), len(jobs), "")
+	if err := c.say(doc); err != nil {
+		return err
+	}
+	if failed {
+		return errPartial
+	}
+	return nil
+}
+
+// progress shows on a terminal how far long work is, on one line that is written
+// over; elsewhere nothing.
+func (c *call) progress(done, total int, what string) {
+	if c.env.StderrTTY && total > 1 {
+		fmt.Fprint(c.env.Stderr, ui.Progress(done, total, what))
+	}
+}
+
+// manifestJob turns a service of a manifest into a job.
+func (c *call) manifestJob(d *file.Directory, m *config.Manifest, s *config.Service, i int) (*job, error) {
+	wrong := func(field string, err error) error {
+		return m.Wrong(s.Place, strings.TrimSuffix(fmt.Sprintf("services[%d].%s", i, field), "."), err.Error())
+	}
+	j := &job{c: c, dir: d, force: c.Bool("force"), ifDue: true, dry: c.Bool("dry-run")}
+	r := issue.Record{
+		Service: s.Name, Namespace: m.NamespaceOf(s), Kind: issue.Kind(s.Identity), SPIFFEID: s.SPIFFEID,
+		DNS: s.DNS, IP: s.IP, Email: s.Email, URI: s.URI, CommonName: s.CommonName,
+		Profile: orElse(s.Profile, orElse(m.Defaults.Profile, "workload")),
+		KeyType: orElse(s.KeyType, orElse(m.Defaults.KeyType, "ec-p256")),
+	}
+	settle(&r, d, m)
+	if life := orElse(s.Validity, m.Defaults.Validity); life != "" {
+		v, err := config.ParseDuration(life)
+		if err != nil {
+			return nil, wrong("validity", err)
+		}
+		r.Validity = v.String()
+	}
+	if at := orElse(s.RenewAt, m.Defaults.RenewAt); at != "" {
+		var err error
+		if r.RenewAt, err = config.ParsePercent(at); err != nil {
+			return nil, wrong("renewAt", err)
+		}
+	}
+	var err error
+	r.Backend = orElse(c.String("backend"), orElse(s.Backend, orElse(m.Defaults.Backend, m.Backend)))
+	if j.backend, err = resolveBackend(m, r.Backend); err != nil {
+		return nil, wrong("backend", err)
+	}
+	if !c.env.Registry.Knows(j.backend) {
+		return nil, wrong("backend", fmt.Errorf("%q is no backend of this version", r.Backend))
+	}
+	if _, err := r.Wish(); err != nil {
+		return nil, wrong("", err)
+	}
+	j.record = r
+	if err := j.manifestPlaces(m, s); err != nil {
+		return nil, wrong("outputs", err)
+	}
+	if _, _, err := j.record.Order(nil, c.env.Now(), j.notAfter); err != nil {
+		return nil, wrong("", err)
+	}
+	return j, nil
+}
+
+// manifestPlaces settles where the files of a service go: its outputs, else its own place.
+func (j *job) manifestPlaces(m *config.Manifest, s *config.Service) error {
+	if len(s.Outputs) == 0 {
+		return j.places(nil, m.Defaults.Layout)
+	}
+	for i := range s.Outputs {
+		o := &s.Outputs[i]
+		user, group, _ := strings.Cut(o.Owner, ":")
+		out := issue.RecordOutput{To: o.To, Layouts: m.LayoutsOf(o), Owner: user, Group: orElse(o.Group, group), Mode: o.Mode}
+		j.record.Outputs = append(j.record.Outputs, out)
+	}
+	return j.open(j.dir.ServicePath(j.record.Namespace, j.record.Service))
+}
+
+// errEntry is an entry under backends that this version cannot use.
+var errEntry = errors.New("is an entry under backends of a kind that this version does not have: local is")
+
+// resolveBackend turns the name of an entry under backends into a reference.
+func resolveBackend(m *config.Manifest, ref string) (string, error) {
+	entry, ok := m.Backends[ref]
+	if !ok {
+		return ref, nil
+	}
+	if entry.Local == nil {
+		return "", fmt.Errorf("%q %w", ref, errEntry)
+	}
+	return "local:" + entry.Local.Intermediate, nil
+}

@@ -1,0 +1,104 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/meshpki/meshpki/cmd/meshpki/config"
+	"github.com/meshpki/meshpki/cmd/meshpki/ui"
+	"github.com/meshpki/meshpki/inspect"
+	"github.com/meshpki/meshpki/renew"
+)
+
+func needsRenewalCommand() *command {
+	return &command{
+		name:    "needs-renewal",
+		summary: "tell systemd or a script whether a certificate is due",
+		args:    "FILE",
+		about: "Tells whether the first certificate of a file is due for renewal: when 66 % of its lifetime has passed, or " +
+			"what --expires-in says; when it has expired; and when the directory's ledger says that it is revoked. " +
+			"The exit code is what systemd's ExecCondition wants, and differs from that of every other command.",
+		examples: []example{
+			{"is it due?", "meshpki needs-renewal pki/services/default/payment/tls.crt"},
+			{"is less than 10 days left?", "meshpki needs-renewal pki/services/default/payment/tls.crt --expires-in 10d"},
+		},
+		exits: []exit{
+			{codeDone, "it is due"},
+			{codeNotDue, "it is not due"},
+			{codeElse, "everything else: a file that is missing or unreadable, wrong usage, a crash"},
+		},
+		flags: common(
+			text("expires-in", "due when this `PART` of the lifetime has passed (75%), or when less than a duration is left (10d) (default 66%)"),
+		),
+		run: runNeedsRenewal,
+	}
+}
+
+func runNeedsRenewal(ctx context.Context, c *call) error {
+	sources, err := c.arguments(1, 1, "a FILE, or - for standard input")
+	if err != nil {
+		return err
+	}
+	policy, err := c.renewalPolicy()
+	if err != nil {
+		return err
+	}
+	objects, err := c.objects(sources[0])
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		if o.Err != nil {
+			return unreadable(sources[0], o)
+		}
+	}
+	certs := inspect.Certificates(objects)
+	if len(certs) == 0 {
+		return fmt.Errorf("%s: %w", sources[0], errNoCertificate)
+	}
+	leaf := certs[0]
+	state := renew.State{NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter}
+	d, err := c.openIfThere()
+	if err != nil {
+		return err
+	}
+	if d != nil {
+		revoked, err := d.Ledger().Revoked(ctx)
+		if err != nil {
+			return err
+		}
+		_, state.Revoked = revoked.Certificate(leaf)
+	}
+	decision := renew.Decide(state, policy, c.env.Now())
+	report := inspect.Describe(sources[0], inspect.Object{Kind: inspect.KindCertificate, Index: 1, DER: leaf.Raw, Certificate: leaf}, c.env.Now())
+	if err := c.say(ui.NeedsRenewal{Source: sources[0], Subject: report.Certificate.Name, Due: decision.Outcome == renew.Due,
+		Reason: decision.Reason, At: decision.At, NotAfter: leaf.NotAfter.UTC(), Now: c.env.Now()}); err != nil {
+		return err
+	}
+	if decision.Outcome != renew.Due {
+		return errNo
+	}
+	return nil
+}
+
+func (c *call) renewalPolicy() (renew.Policy, error) {
+	s := c.String("expires-in")
+	switch {
+	case s == "" && c.IsSet("expires-in"):
+		return renew.Policy{}, usagef("--expires-in is empty")
+	case s == "":
+		return renew.Policy{}, nil
+	case strings.HasSuffix(s, "%"):
+		percent, err := config.ParsePercent(s)
+		if err != nil {
+			return renew.Policy{}, usagef("--expires-in: %v", err)
+		}
+		return renew.Policy{Percent: percent}, nil
+	}
+	d, err := config.ParseDuration(s)
+	if err != nil || d == 0 {
+		return renew.Policy{}, usagef("--expires-in: %q is neither a part of the lifetime (75%%) nor a duration (10d)", s)
+	}
+	return renew.Policy{Before: d}, nil
+}

@@ -1,0 +1,169 @@
+package command
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+
+	"github.com/meshpki/meshpki/cmd/meshpki/config"
+	"github.com/meshpki/meshpki/cmd/meshpki/ui"
+	"github.com/meshpki/meshpki/inspect"
+)
+
+func verifyCommand() *command {
+	return &command{
+		name:    "verify",
+		summary: "tell whether certificates are trusted, and why not",
+		args:    "FILE…",
+		about: "Verifies each file's first certificate, and every other in it that issued none of them, against roots: " +
+			"those of --roots, or the directory's bundle. The other certificates of the file, and those of --intermediates, " +
+			"may stand between; they never become roots. The system's roots are never used.\n\n" +
+			"It fails closed: roots that cannot be read are exit 1, no roots at all exit 2.",
+		examples: []example{
+			{"against the directory's own roots", "meshpki verify pki/services/default/payment/tls.crt"},
+			{"in CI: for a name, with a week left", "meshpki verify pki/services/default/payment/tls.crt --roots pki/services/default/payment/ca.crt --name payment.default.svc --min-remaining 7d"},
+			{"a SPIFFE ID", "meshpki verify pki/services/default/payment/tls.crt --spiffe-id spiffe://cluster.local/ns/default/sa/payment"},
+		},
+		exits: exitsOf(codeDone, codeFailed, codeUsage, codeNo),
+		flags: common(
+			many("roots", "trust the certificates in `FILE`; may be repeated"),
+			many("intermediates", "use the certificates in `FILE` between; may be repeated"),
+			text("at", "judge as of `TIME`: RFC 3339, or a duration from now"),
+			text("name", "it must be valid for this DNS `NAME` or IP address"),
+			text("email", "it must be valid for this email `ADDRESS`"),
+			text("spiffe-id", "it must have this SPIFFE `ID`"),
+			text("spiffe-trust-domain", "it must be an X509-SVID of this `TRUST-DOMAIN`"),
+			text("eku", "it must serve for `any|serverAuth|clientAuth` (default any)"),
+			text("min-remaining", "it must be valid for this `DURATION` from then on"),
+		),
+		run: runVerify,
+	}
+}
+
+func runVerify(_ context.Context, c *call) error {
+	sources, err := c.arguments(1, -1, "a FILE, or - for standard input")
+	if err != nil {
+		return err
+	}
+	o, err := c.verifyOptions()
+	if err != nil {
+		return err
+	}
+	doc := ui.Verification{Now: c.env.Now()}
+	var failed []error
+	untrusted := false
+	for _, source := range sources {
+		results, err := c.verify(source, o)
+		if err != nil {
+			failed = append(failed, err)
+		}
+		for _, r := range results {
+			untrusted = untrusted || !r.Trusted
+		}
+		doc.Results = append(doc.Results, results...)
+	}
+	if len(doc.Results) > 0 || c.wantsJSON() {
+		if err := c.say(doc); err != nil {
+			return err
+		}
+	}
+	if len(failed) > 0 {
+		return c.allOf(failed)
+	}
+	if untrusted {
+		return errNo
+	}
+	return nil
+}
+
+// verify judges the targets of one source.
+func (c *call) verify(source string, o inspect.Options) ([]inspect.Result, error) {
+	objects, err := c.objects(source)
+	if err != nil {
+		return nil, err
+	}
+	// A certificate that cannot be read may be the very one that matters.
+	for _, object := range objects {
+		if object.Err != nil {
+			return nil, unreadable(source, object)
+		}
+	}
+	certs := inspect.Certificates(objects)
+	if len(certs) == 0 {
+		return nil, fmt.Errorf("%s: %w", source, errNoCertificate)
+	}
+	targets, between := inspect.Targets(certs)
+	o.Intermediates = append(o.Intermediates[:len(o.Intermediates):len(o.Intermediates)], between...)
+	var results []inspect.Result
+	for _, t := range targets {
+		results = append(results, inspect.Verify(source, t, o))
+	}
+	return results, nil
+}
+
+// verifyOptions reads the flags, and the roots and intermediates that they name.
+func (c *call) verifyOptions() (inspect.Options, error) {
+	o := inspect.Options{At: c.env.Now(), Name: c.String("name"), Email: c.String("email"), SPIFFEID: c.String("spiffe-id"),
+		TrustDomain: c.String("spiffe-trust-domain"), EKU: c.or("eku", inspect.EKUAny)}
+	if err := oneOf("eku", o.EKU, []string{inspect.EKUAny, inspect.EKUServerAuth, inspect.EKUClientAuth}); err != nil {
+		return o, err
+	}
+	for _, flag := range []string{"name", "email", "spiffe-id", "spiffe-trust-domain"} {
+		if c.IsSet(flag) && c.String(flag) == "" {
+			return o, usagef("--%s is empty", flag)
+		}
+	}
+	var err error
+	if at := c.String("at"); at != "" {
+		if o.At, err = config.ParseTime(at, c.env.Now()); err != nil {
+			return o, usagef("--at: %v", err)
+		}
+	}
+	if o.MinRemaining, err = c.duration("min-remaining"); err != nil {
+		return o, err
+	}
+	if o.Intermediates, err = c.certificates(c.values("intermediates")); err != nil {
+		return o, err
+	}
+	o.Roots, err = c.roots()
+	return o, err
+}
+
+// roots are those of --roots, else the directory's bundle; without either the
+// question cannot be asked.
+func (c *call) roots() ([]*x509.Certificate, error) {
+	if c.IsSet("roots") {
+		return c.certificates(c.values("roots"))
+	}
+	d, err := c.openIfThere()
+	if err != nil {
+		return nil, err
+	}
+	if d == nil {
+		return nil, usagef("there are no roots to verify against").
+			withHint("--roots FILE names them; without it they are those of the directory, and there is none at %s", c.dir())
+	}
+	return d.Bundle()
+}
+
+// certificates reads files in which there must be certificates, all of them sound.
+func (c *call) certificates(files []string) ([]*x509.Certificate, error) {
+	var all []*x509.Certificate
+	for _, name := range files {
+		objects, err := c.objects(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range objects {
+			if o.Err != nil {
+				return nil, unreadable(name, o)
+			}
+		}
+		certs := inspect.Certificates(objects)
+		if len(certs) == 0 {
+			return nil, fmt.Errorf("%s: %w", name, errNoCertificate)
+		}
+		all = append(all, certs...)
+	}
+	return all, nil
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/meshpki/meshpki/cmd/meshpki/command"
+)
+
+// TestMain makes this test binary be meshpki when a script calls it: the real
+// main with a clock that stands still, at MESHPKI_TEST_NOW if that is set.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"meshpki": func() {
+			env := world(os.Args, clock)
+			env.Version, env.Commit = "v0.0.0-test", "0123456789abcdef"
+			os.Exit(command.Main(context.Background(), env))
+		},
+	})
+}
+
+// clock is the time at which scripts live: 2026-11-21 12:00:00 UTC, or what
+// MESHPKI_TEST_NOW says in RFC 3339.
+func clock() time.Time {
+	if s := os.Getenv("MESHPKI_TEST_NOW"); s != "" {
+		t, err := time.Parse(time.RFC3339, s)
+		if err != nil {
+			panic(err)
+		}
+		return t
+	}
+	return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+}

@@ -1,0 +1,241 @@
+package ui
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/meshpki/meshpki/inspect"
+)
+
+// Authority is one CA of the directory.
+type Authority struct {
+	Name        string    `json:"name"`
+	Role        string    `json:"role"` // root or intermediate
+	Subject     string    `json:"subject"`
+	CommonName  string    `json:"-"`
+	Issuer      string    `json:"issuer,omitempty"`
+	KeyType     string    `json:"keyType"`
+	KeyLabel    string    `json:"-"`
+	Serial      string    `json:"serial"`
+	Fingerprint string    `json:"fingerprint"`
+	NotBefore   time.Time `json:"notBefore"`
+	NotAfter    time.Time `json:"notAfter"`
+	Remaining   int64     `json:"remainingSeconds"`
+	MaxPathLen  *int      `json:"maxPathLen,omitempty"`
+	Key         KeyPlace  `json:"key"`
+}
+
+// KeyPlace says where a CA's key is.
+type KeyPlace struct {
+	Here      bool   `json:"inDirectory"`
+	Path      string `json:"path,omitempty"`
+	Encrypted bool   `json:"encrypted"`
+}
+
+func (k KeyPlace) String() string {
+	switch {
+	case !k.Here:
+		return "not in this directory"
+	case k.Encrypted:
+		return Clean(k.Path) + ", encrypted"
+	}
+	return Clean(k.Path) + ", not encrypted"
+}
+
+// row is the authority's line in a table.
+func (a Authority) row(now time.Time) Row {
+	sign, until := Good, fmt.Sprintf("until %s (%s)", Day(a.NotAfter), Span(a.NotAfter.Sub(now)))
+	switch left := a.NotAfter.Sub(now); {
+	case left <= 0:
+		sign, until = Bad, fmt.Sprintf("expired %s (%s)", Day(a.NotAfter), Relative(a.NotAfter, now))
+	case left < a.NotAfter.Sub(a.NotBefore)/5:
+		sign = Look
+	}
+	return Row{sign, []string{Clean(a.CommonName), a.Role, a.KeyLabel, until}}
+}
+
+// Authorities is the answer of ca list, and of ca intermediate.
+type Authorities struct {
+	List []Authority
+	Made bool   // the list is one that was just made
+	Dir  string // where it was made
+	Now  time.Time
+}
+
+// Schema names the document.
+func (Authorities) Schema() string { return "authorities" }
+
+// Data is the list.
+func (d Authorities) Data() any {
+	if d.List == nil {
+		return []Authority{}
+	}
+	return d.List
+}
+
+// Text is a table, and where the keys are.
+func (d Authorities) Text(p *Page) {
+	var rows []Row
+	for _, a := range d.List {
+		rows = append(rows, a.row(d.Now))
+	}
+	p.Table(rows)
+	p.Blank()
+	column := 0
+	for _, a := range d.List {
+		column = max(column, len(a.Name))
+	}
+	for _, a := range d.List {
+		p.Field(column, a.Name, "key: "+a.Key.String())
+	}
+	if d.Made {
+		warnUnencrypted(p, d.List)
+		p.Next("meshpki issue --service payment --backend local:" + d.List[0].Name + DirFlag(d.Dir))
+	}
+}
+
+// Initialised is the answer of ca init.
+type Initialised struct {
+	Dir           string
+	TrustDomain   string
+	ClusterDomain string
+	OfflineRoot   string
+	OnePassphrase bool
+	Authorities   []Authority
+	Now           time.Time
+}
+
+// Schema names the document.
+func (Initialised) Schema() string { return "init" }
+
+// Data is the directory and what is in it.
+func (d Initialised) Data() any {
+	return struct {
+		Directory     string      `json:"directory"`
+		TrustDomain   string      `json:"trustDomain"`
+		ClusterDomain string      `json:"clusterDomain"`
+		OfflineRoot   string      `json:"offlineRootKey,omitempty"`
+		Authorities   []Authority `json:"authorities"`
+	}{d.Dir, d.TrustDomain, d.ClusterDomain, d.OfflineRoot, d.Authorities}
+}
+
+// Text says what was made, what to look at, and what to do next.
+func (d Initialised) Text(p *Page) {
+	var rows []Row
+	for _, a := range d.Authorities {
+		rows = append(rows, a.row(d.Now))
+	}
+	p.Table(rows)
+	p.Para(p.Indent(), fmt.Sprintf("in %s, trust domain %s", Clean(place(d.Dir)), d.TrustDomain))
+	warnUnencrypted(p, d.Authorities)
+	if d.OfflineRoot != "" {
+		p.Blank()
+		p.Say(Look, "the root's key is in "+Clean(d.OfflineRoot)+" and nowhere else: keep it where no machine reads it, and a copy of it somewhere else.")
+	}
+	if d.OnePassphrase {
+		p.Blank()
+		p.Say(Look, "one passphrase serves both keys. Who issues every day can sign as the root too; --root-passphrase-file gives the root its own.")
+	}
+	p.Next("meshpki issue --service payment" + DirFlag(d.Dir))
+}
+
+// DirFlag is the flag that a next command needs to find a state directory again.
+func DirFlag(dir string) string {
+	if dir == "pki" || dir == "./pki" {
+		return ""
+	}
+	return " --dir " + shellWord(dir)
+}
+
+// warnUnencrypted says which keys lie open on this disk.
+func warnUnencrypted(p *Page, list []Authority) {
+	var open []string
+	for _, a := range list {
+		if a.Key.Here && !a.Key.Encrypted {
+			open = append(open, a.Name)
+		}
+	}
+	switch {
+	case len(open) == 0:
+		return
+	case len(open) == 1:
+		p.Blank()
+		p.Say(Look, "the key of "+open[0]+" is unencrypted on this disk; MESHPKI_PASSPHRASE_FILE or --passphrase-file encrypts it as it is made.")
+	default:
+		p.Blank()
+		p.Say(Look, "both keys are unencrypted on this disk. For anything that lasts, begin with --passphrase-file FILE, and take the root's key away with --offline-root FILE.")
+	}
+}
+
+// AuthorityShown is the answer of ca show.
+type AuthorityShown struct {
+	Authority Authority
+	Report    inspect.Report
+	Now       time.Time
+}
+
+// Schema names the document.
+func (AuthorityShown) Schema() string { return "authority" }
+
+// Data is the authority with its certificate's report.
+func (d AuthorityShown) Data() any {
+	return struct {
+		Authority
+		Report inspect.Report `json:"report"`
+	}{d.Authority, d.Report}
+}
+
+// Text is the report with the key's place behind it.
+func (d AuthorityShown) Text(p *Page) {
+	Inspection{Reports: []inspect.Report{d.Report}, Now: d.Now}.Text(p)
+	p.Blank()
+	p.Field(len("key"), "key", d.Authority.Key.String())
+}
+
+// Bundle is the trust bundle, for JSON.
+type Bundle struct {
+	PEM          string
+	Fingerprints []string
+}
+
+// Schema names the document.
+func (Bundle) Schema() string { return "bundle" }
+
+// Data is the PEM text and the fingerprints of what is in it.
+func (d Bundle) Data() any {
+	return struct {
+		PEM          string   `json:"pem"`
+		Fingerprints []string `json:"fingerprints"`
+	}{d.PEM, d.Fingerprints}
+}
+
+// Text is the bundle itself.
+func (d Bundle) Text(p *Page) { p.b.WriteString(d.PEM) }
+
+// place shows a relative path as one: "./pki".
+func place(path string) string {
+	if path == "" || path[0] == '/' || path[0] == '.' {
+		return path
+	}
+	return "./" + path
+}
+
+// shellWord quotes a word for a shell where it needs it.
+func shellWord(s string) string {
+	plain := s != ""
+	for _, r := range s {
+		plain = plain && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '/' || r == '-' || r == '_' || r == ':')
+	}
+	if plain {
+		return s
+	}
+	out := "'"
+	for _, r := range Clean(s) {
+		if r == '\'' {
+			out += `'\''`
+			continue
+		}
+		out += string(r)
+	}
+	return out + "'"
+}

@@ -1,0 +1,180 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// IssuedService is what came of one order.
+type IssuedService struct {
+	Service     string        `json:"service"`
+	Namespace   string        `json:"namespace"`
+	State       string        `json:"state"` // issued, fresh, planned, failed
+	Reason      string        `json:"reason,omitempty"`
+	SPIFFEID    string        `json:"spiffeId,omitempty"`
+	NotSVID     string        `json:"notSvid,omitempty"` // why it is no X509-SVID
+	DNS         []string      `json:"dnsNames,omitempty"`
+	IPs         []string      `json:"ipAddresses,omitempty"`
+	Emails      []string      `json:"emailAddresses,omitempty"`
+	URIs        []string      `json:"uris,omitempty"`
+	Subject     string        `json:"subject,omitempty"`
+	Profile     string        `json:"profile,omitempty"`
+	KeyType     string        `json:"keyType,omitempty"`
+	Issuer      string        `json:"issuer,omitempty"`
+	IssuerName  string        `json:"-"`
+	Serial      string        `json:"serial,omitempty"`
+	Fingerprint string        `json:"fingerprint,omitempty"`
+	NotBefore   time.Time     `json:"notBefore,omitzero"`
+	NotAfter    time.Time     `json:"notAfter,omitzero"`
+	Due         time.Time     `json:"due,omitzero"`
+	Places      []IssuedPlace `json:"places,omitempty"`
+}
+
+// IssuedPlace is a place and the files in it.
+type IssuedPlace struct {
+	To    string   `json:"to"`
+	Files []string `json:"files"`
+}
+
+// Label is the service's name for people.
+func (s IssuedService) Label() string { return s.Service + "." + s.Namespace }
+
+// Issued is the answer of issue for one service.
+type Issued struct {
+	Done IssuedService
+	Now  time.Time
+}
+
+// Schema names the document.
+func (Issued) Schema() string { return "issue" }
+
+// Data is a list, though there is one.
+func (d Issued) Data() any { return []IssuedService{d.Done} }
+
+// Text says what was issued.
+func (d Issued) Text(p *Page) {
+	s := d.Done
+	const column = len("subject")
+	lead := Clean(s.Label())
+	if s.SPIFFEID != "" {
+		lead = fmt.Sprintf("%-*s  %s", 16, lead, Clean(s.SPIFFEID))
+	}
+	p.Line("%s%s", p.Sign(Good), p.Bold(lead))
+	switch s.State {
+	case "fresh":
+		p.Para(p.Indent(), fmt.Sprintf("nothing to do: %s; it is due %s", s.Reason, Relative(s.Due, d.Now)))
+	case "issued":
+		if s.Reason != "" {
+			p.Para(p.Indent(), "issued again, for "+Clean(s.Reason))
+		}
+	case "planned":
+		p.Para(p.Indent(), "this is what would be made; nothing was signed or written")
+	}
+	p.Field(column, "names", strings.Join(cleanAll(append(append(append([]string{}, s.DNS...), s.IPs...), s.Emails...)), ", "))
+	if s.SPIFFEID == "" || len(s.URIs) > 1 {
+		p.Field(column, "URIs", strings.Join(cleanAll(s.URIs), ", "))
+	}
+	if s.State == "planned" {
+		p.Field(column, "subject", Clean(orNothing(s.Subject)))
+	}
+	p.Field(column, "use", useOf(s.Profile))
+	p.Field(column, "until", fmt.Sprintf("%s (%s); due for renewal %s", Date(s.NotAfter), Span(s.NotAfter.Sub(d.Now)), Relative(s.Due, d.Now)))
+	if s.Serial != "" {
+		p.Field(column, "serial", fmt.Sprintf("%s, signed by %s", ShortHex(s.Serial), Clean(s.IssuerName)))
+	} else {
+		p.Field(column, "signed", "by "+Clean(s.IssuerName))
+	}
+	for _, place := range s.Places {
+		p.Field(column, "files", strings.Join(place.Files, ", ")+" in "+Clean(place.To))
+	}
+	if s.NotSVID != "" {
+		p.Blank()
+		p.Say(Look, "not an X509-SVID: "+s.NotSVID)
+	}
+}
+
+func orNothing(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func cleanAll(list []string) []string {
+	out := make([]string, 0, len(list))
+	for _, s := range list {
+		out = append(out, Clean(s))
+	}
+	return out
+}
+
+// useOf says a profile in words.
+func useOf(profile string) string {
+	switch profile {
+	case "workload", "peer":
+		return "server and client, mutual TLS"
+	case "server":
+		return "server only"
+	case "client":
+		return "client only"
+	}
+	return profile
+}
+
+// IssuedMany is the answer of issue --file.
+type IssuedMany struct {
+	List []IssuedService
+	Now  time.Time
+}
+
+// Schema names the document: the same as for one.
+func (IssuedMany) Schema() string { return "issue" }
+
+// Data is the list.
+func (d IssuedMany) Data() any {
+	if d.List == nil {
+		return []IssuedService{}
+	}
+	return d.List
+}
+
+// Text is a table, the failed first.
+func (d IssuedMany) Text(p *Page) {
+	count := map[string]int{}
+	var failed, rows []Row
+	for _, s := range d.List {
+		count[s.State]++
+		cells := []string{Clean(s.Label()), s.State}
+		switch s.State {
+		case "failed":
+			failed = append(failed, Row{Bad, []string{Clean(s.Label()), Clean(s.Reason)}})
+			continue
+		case "fresh":
+			cells = append(cells, "due "+Relative(s.Due, d.Now))
+		default:
+			cells = append(cells, "until "+Date(s.NotAfter))
+		}
+		rows = append(rows, Row{Good, cells})
+	}
+	var parts []string
+	for _, state := range []string{"issued", "planned", "fresh", "failed"} {
+		if count[state] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", count[state], state))
+		}
+	}
+	if len(parts) == 0 {
+		parts = []string{"the manifest has no services"}
+	}
+	p.Para(p.Indent(), strings.Join(parts, ", "))
+	if len(failed) > 0 {
+		p.Blank()
+		for _, r := range failed {
+			p.Say(r.Sign, r.Cells[0]+": "+r.Cells[1])
+		}
+	}
+	if len(rows) > 0 {
+		p.Blank()
+		p.Table(rows)
+	}
+}
