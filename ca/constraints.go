@@ -24,10 +24,11 @@ type Constraints struct {
 	Open bool
 }
 
-// nobody is a host that no email address can have (RFC 2606, Section 2). A
-// subtree that permits only it excludes email addresses whole: an empty excluded
+// nobody is a host that no email address and no URI can have (RFC 2606, Section 2);
+// in a URI it must be of more than one label (RFC 5280, Section 4.2.1.10). A
+// subtree that permits only it excludes names of its type whole: an empty excluded
 // one would say so too, but Java cannot read a certificate with it.
-const nobody = "invalid"
+const nobody = "nobody.invalid"
 
 // Empty tells whether nothing is constrained.
 func (c Constraints) Empty() bool {

@@ -76,7 +76,7 @@ var judgements = []struct {
 		[]Name{{URI, "spiffe://cluster.local/x"}, {URI, "https://CLUSTER.LOCAL/x"}, {URI, "spiffe://a.cluster.local/x"}, {URI, "urn:x"}, {URI, "https://10.0.0.5/"}}},
 	{"another type excluded", x509.Certificate{ExcludedIPRanges: ipNets("10.0.0.0/8")},
 		[]Name{{URI, "spiffe://a/x"}, {Email, "a@b"}, {DNS, "a"}, {CommonName, "a"}}, []Name{{URI, "urn:x"}, {URI, "spiffe://10.0.0.5/x"}}},
-	{"nobody's", x509.Certificate{PermittedEmailAddresses: []string{"invalid"}, PermittedURIDomains: []string{"invalid"}}, []Name{{DNS, "a"}},
+	{"nobody's", x509.Certificate{PermittedEmailAddresses: []string{nobody}, PermittedURIDomains: []string{nobody}}, []Name{{DNS, "a"}},
 		[]Name{{Email, "a@b"}, {URI, "spiffe://a/x"}}},
 }
 

@@ -244,8 +244,11 @@ func TestRevokedSet(t *testing.T) {
 	if _, ok := r.Key("k"); ok || r.Len() != 2 {
 		t.Errorf("%d in the set, key compromised: %v", r.Len(), ok)
 	}
-	if e := r.certificates["aa/01"]; e.Reason != "keyCompromise" {
+	if e, ok := r.Of(Entry{Kind: KindLeaf, IssuerKey: "aa", Serial: "01"}); !ok || e.Reason != "keyCompromise" {
 		t.Errorf("the first revocation counts, and it is %s", e.Reason)
+	}
+	if _, ok := r.Of(Entry{Kind: KindLeaf, IssuerKey: "bb", Serial: "01"}); ok {
+		t.Error("a serial number of another CA is revoked")
 	}
 	r.Add(Entry{Kind: KindRevocation, IssuerKey: "bb", Serial: "01", Reason: "keyCompromise", Key: "k"})
 	if e, ok := r.Key("k"); !ok || e.IssuerKey != "bb" || r.Len() != 3 {

@@ -87,6 +87,9 @@ func checkCA(t *testing.T, c, issuer *x509.Certificate, spec Spec, pub crypto.Pu
 	if err := c.CheckSignatureFrom(issuer); err != nil {
 		t.Error(err)
 	}
+	if sum := sha256.Sum256(c.Raw); Fingerprint(c) != fmt.Sprintf("%x", sum) {
+		t.Errorf("fingerprint %s", Fingerprint(c))
+	}
 }
 
 // TestCACertificates makes a root and an intermediate with every type of key and

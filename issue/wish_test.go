@@ -49,14 +49,11 @@ func said(id ca.Identity) []string {
 	return out
 }
 
-func TestWish(t *testing.T) {
+// wished are wishes and the names that they come to: URIs, DNS names, addresses,
+// the common name.
+func wished(t testing.TB) []wishTest {
 	usual := []string{"payment.prod", "payment.prod.svc", "payment.prod.svc.cluster.local"}
-	for _, test := range []struct {
-		name   string
-		change func(w *issue.Wish)
-		want   []string // URIs, DNS names, addresses, the common name
-		svid   string
-	}{
+	return []wishTest{
 		{"default", nil, slices.Concat([]string{"spiffe://cluster.local/ns/prod/sa/payment"}, usual, []string{"CN=payment"}),
 			"spiffe://cluster.local/ns/prod/sa/payment"},
 		{"istio", func(w *issue.Wish) { w.Kind = issue.Istio },
@@ -114,7 +111,18 @@ func TestWish(t *testing.T) {
 			w.Service, w.Namespace, w.NoDefaultDNS = strings.Repeat("s", 63), strings.Repeat("n", 63), true
 		}, []string{"spiffe://cluster.local/ns/" + strings.Repeat("n", 63) + "/sa/" + strings.Repeat("s", 63), "CN=" + strings.Repeat("s", 63)},
 			"spiffe://cluster.local/ns/" + strings.Repeat("n", 63) + "/sa/" + strings.Repeat("s", 63)},
-	} {
+	}
+}
+
+type wishTest struct {
+	name   string
+	change func(w *issue.Wish)
+	want   []string
+	svid   string // the SPIFFE ID among them
+}
+
+func TestWish(t *testing.T) {
+	for _, test := range wished(t) {
 		t.Run(test.name, func(t *testing.T) {
 			id, leftOut, err := wish(t, test.change).Identity(nil)
 			if err != nil {

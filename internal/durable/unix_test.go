@@ -105,6 +105,36 @@ func TestSecretFromTheFirstByte(t *testing.T) {
 	}
 }
 
+// TestCreateAllModes: each file has its mode before a byte is written, whatever the
+// umask; what Finish changes stays.
+func TestCreateAllModes(t *testing.T) {
+	for _, mask := range []int{0, 0o022, 0o077} {
+		dir := t.TempDir()
+		umask(t, mask)
+		files := credential()
+		for i, n := range files {
+			files[i].Finish = func(f *os.File) error {
+				info, err := f.Stat()
+				if err != nil || info.Mode().Perm() != n.Mode {
+					t.Errorf("umask %03o: %s is finished with mode %v, %v", mask, n.Name, info.Mode(), err)
+				}
+				if n.Name == "tls.key" {
+					return f.Chmod(0o640)
+				}
+				return nil
+			}
+		}
+		if err := CreateAll(openRoot(t, dir), ".", files); err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]fs.FileMode{"tls.crt": 0o644, "tls.key": 0o640, "empty": 0o400} {
+			if got := mode(t, filepath.Join(dir, name)); got != want {
+				t.Errorf("umask %03o: %s has mode %o; want %o", mask, name, got, want)
+			}
+		}
+	}
+}
+
 // TestSymbolicLink: a link is replaced by the file; what it points to stays.
 func TestSymbolicLink(t *testing.T) {
 	dir := t.TempDir()
@@ -183,5 +213,21 @@ func full(t *testing.T) {
 	}
 	if want := "write file: file too large"; err == nil || err.Error() != want {
 		t.Errorf("it reads %v; want %s", err, want)
+	}
+	root := openRoot(t, ".")
+	for _, n := range []string{"small", "large"} {
+		// What is left of a failed set is for the caller; a single file takes itself away.
+		if err := Create(root, n, make([]byte, 8192), 0o600); !errors.Is(err, unix.EFBIG) {
+			t.Errorf("a full disk: %v; want %v", err, unix.EFBIG)
+		}
+	}
+	err = CreateAll(root, ".", []NewFile{{Name: "small", Data: []byte("x"), Mode: 0o600}, {Name: "large", Data: make([]byte, 8192), Mode: 0o600}})
+	if want := "write large: file too large"; !errors.Is(err, unix.EFBIG) || err.Error() != want {
+		t.Errorf("it reads %v; want %s", err, want)
+	}
+	for _, n := range []string{"small", "large"} {
+		if err := root.Remove(n); err != nil {
+			t.Error(err)
+		}
 	}
 }

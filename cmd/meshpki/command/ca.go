@@ -256,6 +256,9 @@ func runBundle(_ context.Context, c *call) error {
 		_, err := c.env.Stdout.Write(pem)
 		return err
 	}
+	if c.within(out) {
+		return usagef("--out: %s lies inside the state directory", out)
+	}
 	if _, err := os.Lstat(out); err == nil && !c.Bool("force") {
 		return withHint(fmt.Errorf("%s exists", out), "--force replaces it")
 	}

@@ -64,6 +64,21 @@ func (c *call) dir() string {
 // dirFlag names the directory in advice, where it is not the default.
 func (c *call) dirFlag() string { return ui.DirFlag(c.dir()) }
 
+// within tells whether a path lies in the state directory, where only meshpki itself
+// puts files: a certificate in a place of its own there would be taken for a CA's.
+func (c *call) within(path string) bool {
+	dir, err := filepath.Abs(c.dir())
+	if err != nil {
+		return true
+	}
+	path, err = filepath.Abs(strings.TrimPrefix(path, "file://"))
+	if err != nil {
+		return true
+	}
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
 // open opens the state directory.
 func (c *call) open() (*file.Directory, error) { return file.Open(c.dir(), c.env.Now) }
 

@@ -160,8 +160,7 @@ func (c *call) initOptions() (file.InitOptions, spiffeid.TrustDomain, error) {
 }
 
 func (c *call) checkOffline(path string) error {
-	inside, err := filepath.Rel(c.dir(), path)
-	if err == nil && inside != ".." && !strings.HasPrefix(inside, ".."+string(filepath.Separator)) {
+	if c.within(path) {
 		return usagef("--offline-root: %s lies inside the state directory", path)
 	}
 	// Looked at before anything is made; Init itself makes sure.

@@ -286,6 +286,8 @@ func (j *job) open(own string) error {
 		}
 		if place == ownPlace {
 			place = ""
+		} else if j.c.within(place) {
+			return usagef("the place %s lies inside the state directory, where this service has %s", o.To, own)
 		}
 		if slices.ContainsFunc(j.record.Outputs[:i], func(other issue.RecordOutput) bool { return other.To == place }) {
 			return usagef("the place %s is given twice", o.To)
