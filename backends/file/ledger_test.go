@@ -115,7 +115,7 @@ func TestTornEntry(t *testing.T) {
 	all := lines(t, 5)
 	whole, last := bytes.Join(all[:4], nil), all[4]
 	l := newLedger(t)
-	for cut := range len(last) {
+	for cut := range last {
 		write(t, l.path, append(bytes.Clone(whole), last[:cut]...))
 		if cut > 0 {
 			wantProblem(t, l, fmt.Sprintf("cut at %d of %d", cut, len(last)), 5)

@@ -110,7 +110,7 @@ func issueTask(path string) error {
 func TestManyProcessesIssue(t *testing.T) {
 	d := newDirectory(t)
 	issued := map[string]int{}
-	for _, serial := range strings.Fields(strings.Join(runChildren(t, processes, "issue", d.Path()), "")) {
+	for serial := range strings.FieldsSeq(strings.Join(runChildren(t, processes, "issue", d.Path()), "")) {
 		issued[serial]++
 	}
 	if len(issued) != processes*perChild {
@@ -170,7 +170,7 @@ func saveTask(path string) error {
 func TestManyProcessesSave(t *testing.T) {
 	s := newPlace(t)
 	seen := map[string]bool{}
-	for _, v := range strings.Fields(strings.Join(runChildren(t, processes, "save", s.path), "")) {
+	for v := range strings.FieldsSeq(strings.Join(runChildren(t, processes, "save", s.path), "")) {
 		number, _, _ := strings.Cut(strings.TrimPrefix(v, genPrefix), "-")
 		if seen[number] {
 			t.Errorf("two saves made generation %s", number)

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -46,7 +47,7 @@ func readTree(t *testing.T, dir string) tree {
 			if err != nil {
 				return err
 			}
-			said += fmt.Sprintf(" %q", data)
+			said += fmt.Sprintf(" %d bytes, %x, %.60q", len(data), sha256.Sum256(data), data)
 		}
 		rel, err := filepath.Rel(dir, path)
 		all[rel] = said

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,12 +84,17 @@ func codeOf(ts *testscript.TestScript, err error) int {
 	return 0
 }
 
-// parallel N CODE=TIMES[,CODE=TIMES…] PROGRAM [ARGS…] starts a program N times at
-// once, with {n} in its arguments counted from 1, and holds the exit codes against
-// those expected. CODE=* takes all that the others leave.
+// parallel [-watch DIR] N CODE=TIMES[,CODE=TIMES…] PROGRAM [ARGS…] starts a program N
+// times at once, with {n} in its arguments counted from 1, and holds the exit codes
+// against those expected. Meanwhile it reads the set in DIR over and over, as a
+// service would: it must be whole each time.
 func parallel(ts *testscript.TestScript, neg bool, args []string) {
+	watch := ""
+	if len(args) > 2 && args[0] == "-watch" {
+		watch, args = ts.MkAbs(args[1]), args[2:]
+	}
 	if neg || len(args) < 3 {
-		ts.Fatalf("usage: parallel N code=times[,code=times] program [args...]")
+		ts.Fatalf("usage: parallel [-watch dir] N code=times[,code=times] program [args...]")
 	}
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -103,41 +111,64 @@ func parallel(ts *testscript.TestScript, neg bool, args []string) {
 	for _, r := range runs {
 		ts.Check(r.Start())
 	}
+	ends := make([]error, n)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		for i, r := range runs {
+			ends[i] = r.Wait()
+		}
+	}()
+	for reads := 0; watch != ""; reads++ {
+		if err := readOnce(watch); err != nil {
+			<-over
+			ts.Fatalf("a reader of %s: %v", watch, err)
+		}
+		select {
+		case <-over:
+			ts.Logf("read %d times", reads)
+			watch = ""
+		default:
+		}
+	}
+	<-over
 	codes := map[int]int{}
-	for _, r := range runs {
-		codes[codeOf(ts, r.Wait())]++
+	for i, r := range runs {
+		codes[codeOf(ts, ends[i])]++
 		fmt.Fprint(ts.Stdout(), r.Stdout)
 		fmt.Fprint(ts.Stderr(), r.Stderr)
 	}
-	if want := expectedCodes(ts, args[1], n); !equalCounts(codes, want) {
+	if want := expectedCodes(ts, args[1]); !maps.Equal(codes, want) {
 		ts.Fatalf("exit codes (code:times) %v, not %v", codes, want)
 	}
 }
 
-func expectedCodes(ts *testscript.TestScript, text string, n int) map[int]int {
+func expectedCodes(ts *testscript.TestScript, text string) map[int]int {
 	want := map[int]int{}
 	for pair := range strings.SplitSeq(text, ",") {
 		code, times, _ := strings.Cut(pair, "=")
 		c, err := strconv.Atoi(code)
 		ts.Check(err)
-		if times == "*" {
-			want[c] = n
-			continue
-		}
 		want[c], err = strconv.Atoi(times)
 		ts.Check(err)
-		n -= want[c]
 	}
 	return want
 }
 
-func equalCounts(a, b map[int]int) bool {
-	for code := range b {
-		if a[code] != b[code] {
-			return false
-		}
+// readOnce reads the set of a directory as a service does that resolves the
+// directory once. Where it was so slow that its generation has been cleared away,
+// it has seen nothing.
+func readOnce(dir string) error {
+	generation, err := os.Readlink(filepath.Join(dir, "..data"))
+	if err != nil {
+		return err
 	}
-	return len(a) == len(b)
+	resolved := filepath.Join(dir, generation)
+	err = checkSet(resolved)
+	if _, gone := os.Stat(resolved); errors.Is(gone, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // tty COLUMNS OUT PROGRAM [ARGS…] runs a program on a terminal that many columns

@@ -108,6 +108,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"huge":      huge,
 	"truncate":  truncate,
 	"smalldisk": smallDisk,
+	"examples":  examples,
 	// Looking at what came out.
 	"json":      jsonHas,
 	"columns":   columns,
