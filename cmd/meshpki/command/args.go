@@ -35,6 +35,7 @@ func arrange(tree *command, args []string) (words, error) {
 		case len(arg) > 1 && arg[0] == '-':
 			used, err := w.flag(tree, arg, args[i+1:], &flags, &unknown)
 			if err != nil {
+				w.command = w.command.reach(args[i+1:])
 				return w, err
 			}
 			i += used
@@ -58,6 +59,17 @@ func arrange(tree *command, args []string) (words, error) {
 	}
 	w.argv = slices.Concat(w.command.words(), flags, []string{"--"}, rest)
 	return w, nil
+}
+
+// reach follows the words that name commands, whatever stands between: a line that
+// is wrong has the exit code of the command that was meant.
+func (c *command) reach(words []string) *command {
+	for _, word := range words {
+		if next, err := c.find(word); err == nil {
+			c = next
+		}
+	}
+	return c
 }
 
 // check refuses words that the command cannot have: unknown flags, and arguments

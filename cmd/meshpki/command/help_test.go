@@ -39,7 +39,7 @@ func TestHelp(t *testing.T) {
 					t.Errorf("section %s stands there %d times", strings.TrimSpace(section), strings.Count(text, section))
 				}
 			}
-			for _, line := range strings.Split(text, "\n") {
+			for line := range strings.SplitSeq(text, "\n") {
 				if n := utf8.RuneCountInString(line); n > 80 {
 					t.Errorf("%d columns: %s", n, line)
 				}

@@ -256,8 +256,13 @@ func (j *job) checkLeftBehind(ctx context.Context) error {
 		return nil
 	}
 	set, _, err := j.register.Load(ctx)
-	if err != nil || len(set.Files) == 0 {
-		return nil // Prepare says what is wrong with it
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return &issue.PlaceError{Place: j.register.String(), Err: err}
+	case len(set.Files) == 0:
+		return nil
 	}
 	return withHint(fmt.Errorf("%s has its files in %s, and they would be left behind", j.label(), j.register),
 		"--out %s, beside the other, keeps them; or take that directory away first", j.register)

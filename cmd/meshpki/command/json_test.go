@@ -6,7 +6,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -126,13 +125,19 @@ func TestDocumentsAreAllKnown(t *testing.T) {
 		known = append(known, reflect.TypeOf(d.document).Name())
 	}
 	known = append(known, "Help") // said as text alone
-	notTests := func(info fs.FileInfo) bool { return !strings.HasSuffix(info.Name(), "_test.go") }
-	packages, err := parser.ParseDir(token.NewFileSet(), filepath.Join("..", "ui"), notTests, 0)
-	if err != nil {
-		t.Fatal(err)
+	files, err := filepath.Glob(filepath.Join("..", "ui", "*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatal("no files of package ui", err)
 	}
 	found := 0
-	for _, f := range packages["ui"].Files {
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, d := range f.Decls {
 			m, ok := d.(*ast.FuncDecl)
 			if !ok || m.Recv == nil || m.Name.Name != "Schema" {

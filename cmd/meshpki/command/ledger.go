@@ -72,9 +72,7 @@ func runRevoke(ctx context.Context, c *call) error {
 		doc.State = "unknown"
 	case errors.Is(err, ca.ErrRevoked):
 		doc.State = "already revoked"
-		if doc.Reason, err = reasonOf(ctx, d, entry); err != nil {
-			return err
-		}
+		doc.Reason = entry.Reason
 	case err != nil:
 		return err
 	}
@@ -85,19 +83,6 @@ func runRevoke(ctx context.Context, c *call) error {
 		return errNo
 	}
 	return nil
-}
-
-// reasonOf is what the ledger says of why a certificate was revoked.
-func reasonOf(ctx context.Context, d *file.Directory, of ca.Entry) (string, error) {
-	for e, err := range d.Ledger().Entries(ctx) {
-		if err != nil {
-			return "", err
-		}
-		if e.Kind == ca.KindRevocation && e.Serial == of.Serial && e.IssuerKey == of.IssuerKey {
-			return e.Reason, nil
-		}
-	}
-	return "", nil
 }
 
 // serial reads a serial number, or takes it from a file's first certificate.
