@@ -92,8 +92,8 @@ func SyncDir(root *os.Root, name string) error {
 	return syncDir(d)
 }
 
-// MkdirAll makes a directory and its missing parents and syncs each directory
-// that got a new entry.
+// MkdirAll makes a directory and its missing parents, with that mode whatever the
+// umask, and syncs each directory that got a new entry.
 func MkdirAll(name string, mode fs.FileMode) error {
 	info, err := os.Stat(name)
 	switch {
@@ -114,6 +114,10 @@ func MkdirAll(name string, mode fs.FileMode) error {
 		if info, gone := os.Stat(name); gone == nil && info.IsDir() {
 			return nil // made by another in the meantime
 		}
+		return err
+	}
+	// The umask may have cut the mode below what readers need.
+	if err := os.Chmod(name, mode); err != nil {
 		return err
 	}
 	d, err := os.Open(parent)

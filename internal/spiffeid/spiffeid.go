@@ -24,7 +24,7 @@ const (
 // Errors that a caller can branch on. Each names the clause that it stands for.
 var (
 	ErrScheme      = errors.New(`must start with "spiffe://" (SPIFFE-ID, Section 2)`)
-	ErrTrustDomain = errors.New("trust domain: lower-case letters, digits, '.', '-' and '_' only, 1 to 255 of them (SPIFFE-ID, Section 2.1)")
+	ErrTrustDomain = errors.New("lower-case letters, digits, '.', '-' and '_' only, 1 to 255 of them (SPIFFE-ID, Section 2.1)")
 	ErrPath        = errors.New("path: segments of letters, digits, '.', '-' and '_', none empty, \".\" or \"..\" (SPIFFE-ID, Section 2.2)")
 	ErrTooLong     = errors.New("longer than 2048 bytes (SPIFFE-ID, Section 2.3)")
 )
@@ -103,7 +103,7 @@ func Parse(s string) (ID, error) {
 		name, path = rest[:i], rest[i:]
 	}
 	if !validTrustDomain(name) {
-		return ID{}, fmt.Errorf("%q is not a SPIFFE ID: %w", clip(s), ErrTrustDomain)
+		return ID{}, fmt.Errorf("%q is not a SPIFFE ID: trust domain: %w", clip(s), ErrTrustDomain)
 	}
 	if !validPath(path) {
 		return ID{}, fmt.Errorf("%q is not a SPIFFE ID: %w", clip(s), ErrPath)
