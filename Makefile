@@ -43,7 +43,7 @@ fuzz: ## every fuzz target for FUZZTIME (10s) each
 	@list=$$(go test -list '^Fuzz' ./...) || { echo "$$list"; exit 1; }; \
 	for pair in $$(echo "$$list" | awk '/^Fuzz/ {t[++n] = $$1} /^ok/ {for (i = 1; i <= n; i++) print $$2 ":" t[i]; n = 0}'); do \
 		echo "fuzz $$pair"; \
-		go test -run '^$$' -fuzz "^$${pair##*:}\$$" -fuzztime $(FUZZTIME) "$${pair%:*}" || exit 1; \
+		go test -run '^$$' -fuzz "^$${pair##*:}\$$" -fuzzminimizetime 10x -fuzztime $(FUZZTIME) "$${pair%:*}" || exit 1; \
 	done
 
 lint: ## gofmt, vet, staticcheck, golangci-lint, tidy, cross

@@ -65,6 +65,7 @@ func (r *Registry) Knows(ref string) bool {
 
 // Canonical spells a place so that it means the same from every working directory.
 func Canonical(ref string) (string, error) {
+	ref = strings.TrimPrefix(ref, "file://")
 	if strings.Contains(ref, "://") {
 		return ref, nil
 	}

@@ -28,7 +28,7 @@ var (
 var pathRules = []Rule{
 	ruleNoRoots, ruleIssuerMissing, ruleRootUnknown, ruleIssuerKey, ruleSignature, ruleSignatureKind, ruleIssuerKeySize,
 	ruleIssuerNotCA, ruleIssuerUsage, rulePathLength, ruleCriticalUnknown, ruleNameConstraint, rulePolicy, ruleUsage,
-	ruleSearchLimit, ruleNotVerified,
+	ruleRevoked, ruleSearchLimit, ruleNotVerified,
 }
 
 // issuerText names a certificate's issuer with the key identifier by which it can be found.

@@ -145,7 +145,7 @@ func TestRuleList(t *testing.T) {
 		rule, _, _ := strings.Cut(name, ":")
 		tested[rule] = nil
 	}
-	for _, also := range []string{"validity-reversed", "request-signature-invalid", "crl-stale", "crl-not-yet-valid", "path-invalid"} {
+	for _, also := range []string{"validity-reversed", "request-signature-invalid", "crl-stale", "crl-not-yet-valid", "path-invalid", "revoked"} {
 		tested[also] = nil
 	}
 	for rule := range tested {

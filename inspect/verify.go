@@ -27,6 +27,10 @@ type Options struct {
 	Email        string
 	EKU          string        // EKUAny ("" is the same), EKUServerAuth or EKUClientAuth
 	MinRemaining time.Duration // of the path's shortest validity
+
+	// Revoked, if set, tells whether a certificate is known to be revoked, and for
+	// which reason (RFC 5280, Section 5.3.1). A path with such a certificate is none.
+	Revoked func(*x509.Certificate) (reason string, revoked bool)
 }
 
 // Asked repeats what was asked for beside trust.
@@ -100,11 +104,18 @@ func Verify(source string, target *x509.Certificate, o Options) Result {
 		SPIFFEID:    e.names.SPIFFEID().String(),
 		Findings:    []Finding{},
 	}
-	chains, err := findPaths(target, o)
-	if err == nil {
-		r.accept(chains)
-	} else {
+	found, err := findPaths(target, o)
+	chains, ended, revocations := unrevoked(found, o)
+	switch {
+	case err != nil:
 		r.explain(target, o, err)
+	case len(chains) > 0:
+		r.accept(chains)
+	default:
+		for i, chain := range ended {
+			r.Tried = append(r.Tried, pathOf(chain, revocations[i:i+1]))
+		}
+		r.Findings = append(r.Findings, revocations[:1]...)
 	}
 	r.Findings = append(r.Findings, identityFindings(e, o)...)
 	if f, ok := checkRemaining(chains, o); !ok {

@@ -341,3 +341,29 @@ func TestTargetsMany(t *testing.T) {
 		t.Errorf("%d targets, %d intermediates after %v", len(targets), len(intermediates), took)
 	}
 }
+
+// TestRevoked: a certificate that is known to be revoked ends every path through
+// it, and no other.
+func TestRevoked(t *testing.T) {
+	leaf, o := hierarchy(t, nil, nil, nil)
+	chain := []*x509.Certificate{leaf, o.Intermediates[0], o.Roots[0]}
+	for i, member := range chain {
+		o.Revoked = func(c *x509.Certificate) (string, bool) { return "keyCompromise", c.Equal(member) }
+		r := inspect.Verify("leaf.pem", leaf, o)
+		if r.Trusted || len(r.Paths) != 0 || len(r.Tried) != 1 {
+			t.Fatalf("member %d is revoked: trusted %v by %d paths, %d tried", i, r.Trusted, len(r.Paths), len(r.Tried))
+		}
+		f := r.Findings[0]
+		if f.Rule != "revoked" || f.Certificate == "" || !strings.HasSuffix(f.Message, "is revoked (keyCompromise)") {
+			t.Errorf("member %d: %+v", i, f)
+		}
+	}
+	o.Revoked = func(*x509.Certificate) (string, bool) { return "", false }
+	if r := inspect.Verify("leaf.pem", leaf, o); !r.Trusted || len(r.Paths) != 1 {
+		t.Errorf("nothing is revoked: trusted %v by %d paths", r.Trusted, len(r.Paths))
+	}
+	o.Revoked = func(c *x509.Certificate) (string, bool) { return "", c.Equal(leaf) }
+	if r := inspect.Verify("leaf.pem", leaf, o); r.Trusted || !strings.HasSuffix(r.Findings[0].Message, "is revoked") {
+		t.Errorf("revoked without a reason: %+v", r.Findings)
+	}
+}

@@ -19,6 +19,9 @@ func Registry() *backends.Registry {
 				if err != nil {
 					return nil, err
 				}
+				if name == file.RootName {
+					return nil, &backends.RefError{Ref: "local:" + name, Problem: "is the root: it signs intermediates, and they sign for services"}
+				}
 				return d.Issuer(name, file.KeySource{File: o.KeyFile, Passphrase: o.Passphrase})
 			},
 		},

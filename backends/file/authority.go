@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"math/big"
+	"path/filepath"
 
 	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/durable"
 )
 
 // Revoke revokes a certificate that any authority of the directory signed, by its
@@ -13,6 +15,12 @@ import (
 // the certificate, with the reason for which it is revoked. Errors to branch on:
 // ca.ErrRevoked, ca.ErrUnknownSerial.
 func (d *Directory) Revoke(ctx context.Context, serial *big.Int, reason ca.Reason) (ca.Entry, error) {
+	// What is found and what is recorded must be one step: of several at once, one revokes.
+	lock, err := durable.Acquire(ctx, filepath.Join(d.path, lockName))
+	if err != nil {
+		return ca.Entry{}, err
+	}
+	defer lock.Release()
 	entry, err := d.find(ctx, serial)
 	if err != nil {
 		return ca.Entry{}, err

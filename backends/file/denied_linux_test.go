@@ -81,6 +81,35 @@ func TestReadOnlyPlace(t *testing.T) {
 	wantUnchanged(t, dir, before)
 }
 
+// A file that this user may give no second name cannot be kept aside, so it is not
+// replaced, and nothing is left of the attempt.
+func TestAnothersFileIsNotReplaced(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can be somebody else")
+	}
+	dir := openTo(t)
+	s := NewStore(filepath.Join(dir, "tls"))
+	if err := os.Mkdir(s.path, dirMode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(s.path, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	plant(t, s, "tls.key")
+	before := readTree(t, s.path)
+	set := small("new")
+	set.Replace = true
+	var err error
+	asNobody(t, func() { _, err = s.Save(t.Context(), set, "") })
+	if err == nil {
+		t.Skip("here everybody may give any file a second name")
+	}
+	if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "tls.key") {
+		t.Errorf("error %v, want one that names tls.key", err)
+	}
+	wantUnchanged(t, s.path, before)
+}
+
 func saveError(t *testing.T, s *Store, was issue.Version) error {
 	_, err := s.Save(t.Context(), small("new"), was)
 	return err

@@ -102,6 +102,9 @@ func (d *Directory) ServicePath(namespace, service string) string {
 
 // LockService keeps a service for one process at a time, until the lock is released.
 func (d *Directory) LockService(ctx context.Context, namespace, service string) (*durable.Lock, error) {
+	if filepath.Base(namespace) != namespace || filepath.Base(service) != service {
+		return nil, fmt.Errorf("%q in namespace %q is no service's name", service, namespace)
+	}
 	dir := filepath.Join(d.path, cacheDir, "locks")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -189,6 +192,9 @@ func (d *Directory) readAuthority(name string) (Authority, error) {
 	certs, err := pemfile.Certificates(data)
 	if err != nil {
 		return Authority{}, fmt.Errorf("%s: %w", path, err)
+	}
+	if !certs[0].IsCA || !certs[0].BasicConstraintsValid {
+		return Authority{}, fmt.Errorf("%s: it is no CA certificate (RFC 5280, Section 4.2.1.9)", path)
 	}
 	a := Authority{Name: name, Certificate: certs[0]}
 	if _, err := os.Lstat(d.keyPath(name)); err == nil || errors.Is(err, fs.ErrPermission) {

@@ -112,9 +112,16 @@ func lines(t *testing.T, n int) [][]byte {
 // A writer may die, or the machine, at every byte of an entry. Then nothing was
 // released for it; what was recorded before stays, and the next entry goes behind it.
 func TestTornEntry(t *testing.T) {
-	all := lines(t, 5)
-	whole, last := bytes.Join(all[:4], nil), all[4]
 	l := newLedger(t)
+	record(t, l, 4)
+	whole := read(t, l.path)
+	// Longer than what will be recorded over it.
+	long := entry(4)
+	long.Note = strings.Repeat("long ", 100)
+	if err := l.Record(t.Context(), long); err != nil {
+		t.Fatal(err)
+	}
+	last := read(t, l.path)[len(whole):]
 	for cut := range last {
 		write(t, l.path, append(bytes.Clone(whole), last[:cut]...))
 		if cut > 0 {
@@ -128,7 +135,7 @@ func TestTornEntry(t *testing.T) {
 		}
 		want := append(entries(4), entry(9))
 		if cut == len(last)-1 { // it lacked its line feed and nothing else
-			want = append(entries(5), entry(9))
+			want = append(entries(4), long, entry(9))
 		}
 		wantLedger(t, l, want)
 	}

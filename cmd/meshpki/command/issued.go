@@ -227,7 +227,7 @@ func (j *job) decide(ctx context.Context, present *issued) (renew.Decision, erro
 	}
 	leaf := present.leaf()
 	state := renew.State{NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter}
-	_, state.Revoked = revoked.Certificate(leaf)
+	state.Revoked = anyRevoked(revoked, present.chain)
 	if changes := present.record.Changes(j.record); len(changes) > 0 {
 		state.Changed = "the order has changed in: " + strings.Join(changes, ", ")
 	}

@@ -24,7 +24,7 @@ func revokeCommand() *command {
 			"file whose first certificate it is. From then on issue --if-due and needs-renewal take it for due, a revoked " +
 			"intermediate signs nothing more, and a key that was compromised is not certified again. A revocation is never " +
 			"taken back. Revoking twice changes nothing.",
-		examples: []example{{"the certificate of a service", "meshpki revoke pki/services/default/payment/tls.crt --reason keyCompromise"}},
+		examples: []example{{"the certificate of a service", "meshpki revoke pki/services/prod/payment/tls.crt --reason keyCompromise"}},
 		exits:    exitsOf(codeDone, codeFailed, codeUsage, codeNo),
 		flags: common(
 			text("reason", "why: `"+strings.Join(revocable(), "|")+"` (default unspecified)"),
@@ -71,7 +71,7 @@ func runRevoke(ctx context.Context, c *call) error {
 	case errors.Is(err, ca.ErrUnknownSerial):
 		doc.State = "unknown"
 	case errors.Is(err, ca.ErrRevoked):
-		doc.State = "already revoked"
+		doc.State = "already-revoked"
 		doc.Reason = entry.Reason
 	case err != nil:
 		return err

@@ -2,9 +2,12 @@ package command
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/cmd/meshpki/config"
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
 	"github.com/meshpki/meshpki/inspect"
@@ -68,7 +71,7 @@ func runNeedsRenewal(ctx context.Context, c *call) error {
 		if err != nil {
 			return err
 		}
-		_, state.Revoked = revoked.Certificate(leaf)
+		state.Revoked = anyRevoked(revoked, certs)
 	}
 	decision := renew.Decide(state, policy, c.env.Now())
 	report := inspect.Describe(sources[0], inspect.Object{Kind: inspect.KindCertificate, Index: 1, DER: leaf.Raw, Certificate: leaf}, c.env.Now())
@@ -80,6 +83,15 @@ func runNeedsRenewal(ctx context.Context, c *call) error {
 		return errNo
 	}
 	return nil
+}
+
+// anyRevoked tells whether a certificate of a chain is revoked: with an
+// intermediate, all below it are.
+func anyRevoked(revoked ca.Revoked, chain []*x509.Certificate) bool {
+	return slices.ContainsFunc(chain, func(cert *x509.Certificate) bool {
+		_, gone := revoked.Certificate(cert)
+		return gone
+	})
 }
 
 func (c *call) renewalPolicy() (renew.Policy, error) {

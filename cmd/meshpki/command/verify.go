@@ -17,7 +17,8 @@ func verifyCommand() *command {
 		args:    "FILE…",
 		about: "Verifies each file's first certificate, and every other in it that issued none of them, against roots: " +
 			"those of --roots, or the directory's bundle. The other certificates of the file, and those of --intermediates, " +
-			"may stand between; they never become roots. The system's roots are never used.\n\n" +
+			"may stand between; they never become roots. The system's roots are never used. With the directory's own roots, what its " +
+			"ledger knows to be revoked is not trusted.\n\n" +
 			"It fails closed: roots that cannot be read are exit 1, no roots at all exit 2.",
 		examples: []example{
 			{"against the directory's own roots", "meshpki verify pki/services/default/payment/tls.crt"},
@@ -40,12 +41,12 @@ func verifyCommand() *command {
 	}
 }
 
-func runVerify(_ context.Context, c *call) error {
+func runVerify(ctx context.Context, c *call) error {
 	sources, err := c.arguments(1, -1, "a FILE, or - for standard input")
 	if err != nil {
 		return err
 	}
-	o, err := c.verifyOptions()
+	o, err := c.verifyOptions(ctx)
 	if err != nil {
 		return err
 	}
@@ -102,7 +103,7 @@ func (c *call) verify(source string, o inspect.Options) ([]inspect.Result, error
 }
 
 // verifyOptions reads the flags, and the roots and intermediates that they name.
-func (c *call) verifyOptions() (inspect.Options, error) {
+func (c *call) verifyOptions(ctx context.Context) (inspect.Options, error) {
 	o := inspect.Options{At: c.env.Now(), Name: c.String("name"), Email: c.String("email"), SPIFFEID: c.String("spiffe-id"),
 		TrustDomain: c.String("spiffe-trust-domain"), EKU: c.or("eku", inspect.EKUAny)}
 	if err := oneOf("eku", o.EKU, []string{inspect.EKUAny, inspect.EKUServerAuth, inspect.EKUClientAuth}); err != nil {
@@ -125,25 +126,35 @@ func (c *call) verifyOptions() (inspect.Options, error) {
 	if o.Intermediates, err = c.certificates(c.values("intermediates")); err != nil {
 		return o, err
 	}
-	o.Roots, err = c.roots()
+	o.Roots, o.Revoked, err = c.roots(ctx)
 	return o, err
 }
 
 // roots are those of --roots, else the directory's bundle; without either the
-// question cannot be asked.
-func (c *call) roots() ([]*x509.Certificate, error) {
+// question cannot be asked. With the directory's bundle goes what its ledger knows
+// to be revoked.
+func (c *call) roots(ctx context.Context) ([]*x509.Certificate, func(*x509.Certificate) (string, bool), error) {
 	if c.IsSet("roots") {
-		return c.certificates(c.values("roots"))
+		certs, err := c.certificates(c.values("roots"))
+		return certs, nil, err
 	}
 	d, err := c.openIfThere()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if d == nil {
-		return nil, usagef("there are no roots to verify against").
+		return nil, nil, usagef("there are no roots to verify against").
 			withHint("--roots FILE names them; without it they are those of the directory, and there is none at %s", c.dir())
 	}
-	return d.Bundle()
+	revoked, err := d.Ledger().Revoked(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	bundle, err := d.Bundle()
+	return bundle, func(cert *x509.Certificate) (string, bool) {
+		e, gone := revoked.Certificate(cert)
+		return e.Reason, gone
+	}, err
 }
 
 // certificates reads files in which there must be certificates, all of them sound.

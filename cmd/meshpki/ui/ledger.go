@@ -48,7 +48,7 @@ func (d NeedsRenewal) Text(p *Page) {
 // Revoked is the answer of revoke.
 type Revoked struct {
 	Serial    string `json:"serial"`
-	State     string `json:"state"` // revoked, already revoked, unknown
+	State     string `json:"state"` // revoked, already-revoked, unknown
 	Service   string `json:"service,omitempty"`
 	Namespace string `json:"namespace,omitempty"`
 	Reason    string `json:"reason"`
@@ -70,7 +70,7 @@ func (d Revoked) Text(p *Page) {
 	case "unknown":
 		p.Say(Bad, "no certificate with serial "+d.Serial+" was ever signed here; nothing was revoked")
 		return
-	case "already revoked":
+	case "already-revoked":
 		p.Say(Good, fmt.Sprintf("serial %s%s was revoked before (%s); nothing has changed", ShortHex(d.Serial), whose, d.Reason))
 		return
 	}
