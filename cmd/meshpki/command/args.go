@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/meshpki/meshpki/cmd/meshpki/config"
 )
 
 // words is a command line put in order: the command, its flags, then "--" and its
@@ -185,7 +187,7 @@ func (c *command) find(name string) (*command, error) {
 	if c.parent != nil {
 		err = usagef("unknown command %q of %s", name, c.path())
 	}
-	if near := nearest(name, names(c.sub)); near != "" {
+	if near := config.Nearest(name, names(c.sub)); near != "" {
 		return nil, err.withHint("did you mean %q?", near)
 	}
 	return nil, err.withHint("%s --help lists the commands", c.path())
@@ -224,56 +226,8 @@ func (c *command) unknownFlag(typed string) error {
 		known = append(known, f.Names()...)
 	}
 	err := usagef("unknown flag %q of %s", typed, c.path())
-	if near := nearest(strings.TrimLeft(typed, "-"), known); near != "" {
+	if near := config.Nearest(strings.TrimLeft(typed, "-"), known); near != "" {
 		return err.withHint("did you mean --%s?", near)
 	}
 	return err.withHint("%s --help lists the flags", c.path())
-}
-
-// nearest is the name most like a misspelt one, or "" if none is near.
-func nearest(name string, known []string) string {
-	// Of a short name some letter must be right: -o is not like --ip.
-	best, distance := "", min(max(2, len(name)/3), len(name)-1)+1
-	if len(name) > 40 {
-		return ""
-	}
-	for _, k := range known {
-		if d := edits(name, k); d < distance {
-			best, distance = k, d
-		}
-	}
-	if best == "" && len(name) > 2 {
-		for _, k := range known {
-			if strings.HasPrefix(k, name) {
-				return k
-			}
-		}
-	}
-	return best
-}
-
-// edits counts the letters to change, add, drop or swap to get from a to b (the
-// Damerau-Levenshtein distance of neighbours).
-func edits(a, b string) int {
-	before := make([]int, len(b)+1)
-	var before2 []int
-	for j := range before {
-		before[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row := make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			row[j] = min(before[j]+1, row[j-1]+1, before[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before2[j-2]+1)
-			}
-		}
-		before2, before = before, row
-	}
-	return before[len(b)]
 }

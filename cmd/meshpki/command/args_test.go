@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/meshpki/meshpki/cmd/meshpki/config"
 )
 
 func TestArrange(t *testing.T) {
@@ -235,22 +237,8 @@ func TestNearest(t *testing.T) {
 		"isue": "issue", "isssue": "issue", "verfiy": "verify", "cs": "ca", "lgo": "log", "insp": "inspect", "needs": "needs-renewal",
 		"x": "", "": "", "frobnicate": "", strings.Repeat("issue", 20): "",
 	} {
-		if got := nearest(given, known); got != want {
+		if got := config.Nearest(given, known); got != want {
 			t.Errorf("%q is like %q, not %q", given, got, want)
-		}
-	}
-}
-
-func TestEdits(t *testing.T) {
-	for _, test := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"issue", "isue", 1}, {"ab", "ba", 1}, {"abc", "cba", 2}, {"kitten", "sitting", 3}} {
-		if got := edits(test.a, test.b); got != test.want {
-			t.Errorf("%q to %q: %d, not %d", test.a, test.b, got, test.want)
-		}
-		if there, back := edits(test.a, test.b), edits(test.b, test.a); there != back {
-			t.Errorf("%q and %q: %d there, %d back", test.a, test.b, there, back)
 		}
 	}
 }

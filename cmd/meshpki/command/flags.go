@@ -257,7 +257,7 @@ func oneOf(flag, value string, known []string) error {
 	if len(known) == 1 {
 		err = usagef("--%s: %q is not known: there is only %s", flag, value, known[0])
 	}
-	if near := nearest(value, known); near != "" {
+	if near := config.Nearest(value, known); near != "" {
 		return err.withHint("did you mean %s?", near)
 	}
 	return err

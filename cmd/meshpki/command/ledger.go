@@ -10,6 +10,7 @@ import (
 
 	"github.com/meshpki/meshpki/backends/file"
 	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/cmd/meshpki/config"
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
 	"github.com/meshpki/meshpki/inspect"
 	"github.com/meshpki/meshpki/issue"
@@ -52,7 +53,7 @@ func runRevoke(ctx context.Context, c *call) error {
 	reason, err := ca.ParseReason(c.String("reason"))
 	if err != nil {
 		err := usagef("--reason: %v", err)
-		if near := nearest(c.String("reason"), revocable()); near != "" {
+		if near := config.Nearest(c.String("reason"), revocable()); near != "" {
 			return err.withHint("did you mean %s?", near)
 		}
 		return err

@@ -144,7 +144,7 @@ func (r *reader) finish() *Error {
 		known := append(slices.Sorted(maps.Keys(r.m.Backends)), "local")
 		err := r.wrong(ref.Place, "there is no backend %s: a name under backends, local, or a reference such as vault:<mount>/<role> is expected", quote(ref.name))
 		err.Field = ref.field
-		if near := nearest(ref.name, known); near != "" {
+		if near := Nearest(ref.name, known); near != "" {
 			err.Hint = "did you mean " + near + "?"
 		}
 		return err

@@ -134,7 +134,7 @@ func (r *reader) entry(e entry, v reflect.Value) *Error {
 	if f == nil {
 		err := r.wrong(e.Place, "unknown key %s", quote(e.key))
 		err.Hint = "known here: " + strings.Join(s.known, ", ")
-		if near := nearest(e.key, s.known); near != "" {
+		if near := Nearest(e.key, s.known); near != "" {
 			err.Hint = "did you mean " + near + "?"
 		}
 		return err
@@ -295,7 +295,7 @@ func (r *reader) text(n *node, v reflect.Value, f *field) *Error {
 	}
 	if len(f.of) > 0 && !slices.Contains(f.of, n.text) {
 		err := r.wrong(n.Place, "%s is not %s", quote(n.text), list(f.of))
-		if near := nearest(n.text, f.of); near != "" && len(f.of) > 1 {
+		if near := Nearest(n.text, f.of); near != "" && len(f.of) > 1 {
 			err.Hint = "did you mean " + near + "?"
 		}
 		return err

@@ -66,8 +66,22 @@ func TestNearest(t *testing.T) {
 		"dsn": "dns", "dn": "dns", "DNS": "dns", "spiffeId": "spiffeId", "spiffe_id": "spiffeId", "renew-at": "renewAt", "common name": "commonName",
 		"secretId": "secretIdFile", "hooks": "hook", "nmae": "name", "kind": "", "": "", "x": "", strings.Repeat("n", 100): "",
 	} {
-		if got := nearest(word, known); got != want {
+		if got := Nearest(word, known); got != want {
 			t.Errorf("nearest to %q is %q, want %q", word, got, want)
+		}
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"issue", "isue", 1}, {"ab", "ba", 1}, {"abc", "cba", 2}, {"kitten", "sitting", 3}} {
+		if got := distance(test.a, test.b); got != test.want {
+			t.Errorf("%q to %q: %d, not %d", test.a, test.b, got, test.want)
+		}
+		if there, back := distance(test.a, test.b), distance(test.b, test.a); there != back {
+			t.Errorf("%q and %q: %d there, %d back", test.a, test.b, there, back)
 		}
 	}
 }

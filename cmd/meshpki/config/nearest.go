@@ -2,9 +2,9 @@ package config
 
 import "strings"
 
-// nearest is the known word that a mistyped one was most likely meant to be, ""
+// Nearest is the known word that a mistyped one was most likely meant to be, ""
 // if none is near.
-func nearest(word string, known []string) string {
+func Nearest(word string, known []string) string {
 	if len(word) > 40 {
 		return ""
 	}
