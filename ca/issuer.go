@@ -316,7 +316,7 @@ func (i *Issuer) Revoke(ctx context.Context, serial *big.Int, reason Reason) err
 		if e.Serial != want || e.IssuerKey != issuer || e.Kind != KindLeaf && e.Kind != KindCA {
 			continue
 		}
-		if _, twice := revoked.certificates[e.IssuerKey+"/"+e.Serial]; twice {
+		if _, twice := revoked.Of(e); twice {
 			return ErrRevoked
 		}
 		return i.Ledger.Record(ctx, Entry{Kind: KindRevocation, At: i.Now().UTC().Truncate(time.Second), Serial: e.Serial,

@@ -1,7 +1,10 @@
 package file
 
 import (
+	"bytes"
 	"context"
+	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"math/big"
 	"path/filepath"
@@ -15,6 +18,17 @@ import (
 // the certificate, with the reason for which it is revoked. Errors to branch on:
 // ca.ErrRevoked, ca.ErrUnknownSerial.
 func (d *Directory) Revoke(ctx context.Context, serial *big.Int, reason ca.Reason) (ca.Entry, error) {
+	return d.revoke(ctx, serial, nil, reason)
+}
+
+// RevokeCertificate is Revoke for a certificate that somebody shows: a stranger's
+// with a serial number of ours is ca.ErrUnknownSerial.
+func (d *Directory) RevokeCertificate(ctx context.Context, c *x509.Certificate, reason ca.Reason) (ca.Entry, error) {
+	return d.revoke(ctx, c.SerialNumber, c.Raw, reason)
+}
+
+// revoke is Revoke; der, unless nil, is what the serial number must stand for.
+func (d *Directory) revoke(ctx context.Context, serial *big.Int, der []byte, reason ca.Reason) (ca.Entry, error) {
 	// What is found and what is recorded must be one step: of several at once, one revokes.
 	lock, err := durable.Acquire(ctx, filepath.Join(d.path, lockName))
 	if err != nil {
@@ -25,11 +39,17 @@ func (d *Directory) Revoke(ctx context.Context, serial *big.Int, reason ca.Reaso
 	if err != nil {
 		return ca.Entry{}, err
 	}
-	all, err := d.Authorities()
+	if der != nil && !bytes.Equal(der, entry.Certificate) {
+		return ca.Entry{}, ca.ErrUnknownSerial
+	}
+	all, err := d.authorities()
 	if err != nil {
 		return ca.Entry{}, err
 	}
 	for _, a := range all {
+		if hex.EncodeToString(a.Certificate.SubjectKeyId) != entry.IssuerKey {
+			continue
+		}
 		i := ca.Issuer{Certificate: a.Certificate, Ledger: d.Ledger(), Now: d.now}
 		err := i.Revoke(ctx, serial, reason)
 		switch {

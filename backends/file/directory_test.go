@@ -1,6 +1,8 @@
 package file
 
 import (
+	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"math/big"
 	"os"
@@ -174,6 +176,39 @@ func TestDirectoryRevokes(t *testing.T) {
 	}
 	if r, err := d.Ledger().Revoked(t.Context()); err != nil || r.Len() != 4 {
 		t.Errorf("%d are revoked, %v; want 4", r.Len(), err)
+	}
+}
+
+// TestRevokeCertificate: a certificate that somebody shows is revoked only if it is
+// the very one that was signed here, whatever its serial number says.
+func TestRevokeCertificate(t *testing.T) {
+	d := newDirectory(t)
+	issuer, err := d.Issuer("", KeySource{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := issueOne(t, issuer).Leaf()
+	stranger, err := ca.NewKey(ca.ECP256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: ours.SerialNumber, AuthorityKeyId: ours.AuthorityKeyId,
+		NotBefore: start, NotAfter: start.Add(time.Hour)}, &x509.Certificate{RawSubject: ours.RawIssuer}, stranger.Public(), stranger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.RevokeCertificate(t.Context(), forged, ca.KeyCompromise); !errors.Is(err, ca.ErrUnknownSerial) {
+		t.Errorf("a stranger's: error %v, want ca.ErrUnknownSerial", err)
+	}
+	if r, err := d.Ledger().Revoked(t.Context()); err != nil || r.Len() != 0 {
+		t.Errorf("%d are revoked, %v; want none", r.Len(), err)
+	}
+	if e, err := d.RevokeCertificate(t.Context(), ours, ca.KeyCompromise); err != nil || e.Serial != ca.FormatSerial(ours.SerialNumber) {
+		t.Errorf("ours: %+v, %v", e, err)
 	}
 }
 

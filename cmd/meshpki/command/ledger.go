@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/big"
@@ -62,18 +63,22 @@ func runRevoke(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	serial, err := c.serial(args[0])
+	serial, cert, err := c.serial(args[0])
 	if err != nil {
 		return err
 	}
-	entry, err := d.Revoke(ctx, serial, reason)
+	var entry ca.Entry
+	if cert != nil {
+		entry, err = d.RevokeCertificate(ctx, cert, reason)
+	} else {
+		entry, err = d.Revoke(ctx, serial, reason)
+	}
 	doc := ui.Revoked{Serial: ca.FormatSerial(serial), Service: entry.Service, Namespace: entry.Namespace, Reason: orElse(entry.Reason, reason.String()), State: "revoked"}
 	switch {
 	case errors.Is(err, ca.ErrUnknownSerial):
 		doc.State = "unknown"
 	case errors.Is(err, ca.ErrRevoked):
 		doc.State = "already-revoked"
-		doc.Reason = entry.Reason
 	case err != nil:
 		return err
 	}
@@ -86,20 +91,21 @@ func runRevoke(ctx context.Context, c *call) error {
 	return nil
 }
 
-// serial reads a serial number, or takes it from a file's first certificate.
-func (c *call) serial(arg string) (*big.Int, error) {
+// serial reads a serial number, or takes it from a file's first certificate, which
+// it gives too.
+func (c *call) serial(arg string) (*big.Int, *x509.Certificate, error) {
 	if n, err := ca.ParseSerial(arg); err == nil {
-		return n, nil
+		return n, nil, nil
 	}
 	objects, err := c.objects(arg)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	certs := inspect.Certificates(objects)
 	if len(certs) == 0 {
-		return nil, fmt.Errorf("%s: %w", arg, errNoCertificate)
+		return nil, nil, fmt.Errorf("%s: %w", arg, errNoCertificate)
 	}
-	return certs[0].SerialNumber, nil
+	return certs[0].SerialNumber, certs[0], nil
 }
 
 func logCommand() *command {
