@@ -35,35 +35,44 @@ type Order struct {
 // what was asked: the key, every name, the usages, the lifetime, the chain up to
 // the authority's roots. Nothing is written. What does not match is a *Mismatch.
 func Obtain(ctx context.Context, authority ca.Authority, o Order, now time.Time) (*Credential, error) {
-	c := &Credential{Key: o.Key}
-	csr := o.CSR
-	if csr == nil {
-		var err error
-		if c.Key == nil {
-			if c.Key, err = NewKey(o.KeyType); err != nil {
-				return nil, err
-			}
-		}
-		if csr, err = newCSR(c.Key, o.Identity); err != nil {
-			return nil, err
-		}
-	}
-	chain, err := authority.Issue(ctx, ca.Request{
-		CSR: csr, Identity: o.Identity, Profile: o.Profile, Validity: o.Validity,
-		Service: o.Service, Namespace: o.Namespace,
-		Token: o.Token, Resume: o.Resume, Pending: o.Pending,
-	})
+	req, key, err := o.request()
 	if err != nil {
 		return nil, err
 	}
+	chain, err := authority.Issue(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	c := &Credential{Key: key, Chain: chain}
 	if c.Roots, err = authority.Roots(ctx); err != nil {
 		return nil, fmt.Errorf("read the roots: %w", err)
 	}
-	c.Chain = chain
-	if err := CheckAnswer(c, csr, o, now); err != nil {
+	if err := CheckAnswer(c, req.CSR, o, now); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// request is the order as an authority is asked, with the key that it is for: that
+// of the order, a new one, or none where somebody else holds it.
+func (o Order) request() (ca.Request, crypto.Signer, error) {
+	req := ca.Request{
+		CSR: o.CSR, Identity: o.Identity, Profile: o.Profile, Validity: o.Validity,
+		Service: o.Service, Namespace: o.Namespace,
+		Token: o.Token, Resume: o.Resume, Pending: o.Pending,
+	}
+	key := o.Key
+	if req.CSR != nil {
+		return req, key, nil
+	}
+	var err error
+	if key == nil {
+		if key, err = NewKey(o.KeyType); err != nil {
+			return req, nil, err
+		}
+	}
+	req.CSR, err = newCSR(key, o.Identity)
+	return req, key, err
 }
 
 // Preview is Obtain for an authority that can show what it would certify; the key
@@ -73,18 +82,11 @@ func Preview(ctx context.Context, authority ca.Authority, o Order) (*x509.Certif
 	if !ok {
 		return nil, nil
 	}
-	csr := o.CSR
-	if csr == nil {
-		key, err := NewKey(o.KeyType)
-		if err != nil {
-			return nil, err
-		}
-		if csr, err = newCSR(key, o.Identity); err != nil {
-			return nil, err
-		}
+	req, _, err := o.request()
+	if err != nil {
+		return nil, err
 	}
-	return p.Preview(ctx, ca.Request{CSR: csr, Identity: o.Identity, Profile: o.Profile, Validity: o.Validity,
-		Service: o.Service, Namespace: o.Namespace})
+	return p.Preview(ctx, req)
 }
 
 // TokenOf makes the idempotency token of an order from what identifies it: the

@@ -118,6 +118,7 @@ type job struct {
 	// register is the service's own place, where the order is remembered when the
 	// files go elsewhere; nil where they go there.
 	register          issue.Store
+	seen              map[issue.Store]loaded
 	force, ifDue, dry bool
 	reuse, toStdout   bool
 }

@@ -36,16 +36,14 @@ func (i *issued) leaf() *x509.Certificate { return i.chain[0] }
 
 // run does the job, with the service locked for it.
 func (j *job) run(ctx context.Context) (*issued, error) {
-	if !j.dry {
-		lock, err := j.dir.LockService(ctx, j.record.Namespace, j.record.Service)
-		if err != nil {
-			return nil, err
-		}
-		defer lock.Release()
-	}
 	if j.dry {
 		return j.plan(ctx)
 	}
+	lock, err := j.dir.LockService(ctx, j.record.Namespace, j.record.Service)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Release()
 	reason := ""
 	if !j.toStdout {
 		present, err := j.existing(ctx)
@@ -98,7 +96,7 @@ func (j *job) issue(ctx context.Context, authority ca.Authority) (*issued, error
 	if err := j.checkLeftBehind(ctx); err != nil {
 		return nil, err
 	}
-	versions, err := issue.Prepare(ctx, outputs, j.names, j.force)
+	versions, err := j.prepare(ctx, outputs)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +162,7 @@ func (j *job) present(ctx context.Context) (*issued, error) {
 	}
 	var record *issue.Record
 	for _, s := range stores {
-		set, _, err := s.Load(ctx)
+		set, err := j.load(ctx, s)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -183,6 +181,42 @@ func (j *job) present(ctx context.Context) (*issued, error) {
 		}
 	}
 	return j.presentElsewhere(ctx, record)
+}
+
+// loaded is what a place answered.
+type loaded struct {
+	set     issue.Set
+	version issue.Version
+	err     error
+}
+
+// load reads a place of the job once, however many questions are asked of it: what
+// is decided on one state of it must not be done to another.
+func (j *job) load(ctx context.Context, s issue.Store) (issue.Set, error) {
+	l, known := j.seen[s]
+	if !known {
+		l.set, l.version, l.err = s.Load(ctx)
+		if j.seen == nil {
+			j.seen = map[issue.Store]loaded{}
+		}
+		j.seen[s] = l
+	}
+	return l.set, l.err
+}
+
+// prepare tries the places before anything is signed, and sees that they are still
+// as they were when it was decided what to do.
+func (j *job) prepare(ctx context.Context, outputs []issue.Output) ([]issue.Version, error) {
+	versions, err := issue.Prepare(ctx, outputs, j.names, j.force)
+	if err != nil {
+		return nil, err
+	}
+	for i, o := range outputs {
+		if l, known := j.seen[o.Store]; known && l.version != versions[i] {
+			return nil, &issue.PlaceError{Place: o.Store.String(), Err: issue.ErrChanged}
+		}
+	}
+	return versions, nil
 }
 
 // presentElsewhere follows a record to the places that it names.
@@ -236,9 +270,12 @@ func (j *job) decide(ctx context.Context, present *issued) (renew.Decision, erro
 
 // checkTaken refuses a place that holds another service's certificate.
 func (j *job) checkTaken(ctx context.Context) error {
+	if j.force {
+		return nil
+	}
 	for _, o := range j.outputs {
-		set, _, err := o.Store.Load(ctx)
-		if err != nil || j.force {
+		set, err := j.load(ctx, o.Store)
+		if err != nil {
 			continue // Prepare says what is wrong with it
 		}
 		r, err := issue.RecordOf(set.Facts)
@@ -255,7 +292,7 @@ func (j *job) checkLeftBehind(ctx context.Context) error {
 	if j.register == nil {
 		return nil
 	}
-	set, _, err := j.register.Load(ctx)
+	set, err := j.load(ctx, j.register)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -271,7 +308,7 @@ func (j *job) checkLeftBehind(ctx context.Context) error {
 // keyInPlace is the private key that the service has.
 func (j *job) keyInPlace(ctx context.Context) (crypto.Signer, error) {
 	for _, o := range j.outputs {
-		set, _, err := o.Store.Load(ctx)
+		set, err := j.load(ctx, o.Store)
 		if err != nil {
 			continue
 		}

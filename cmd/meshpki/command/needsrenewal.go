@@ -3,7 +3,6 @@ package command
 import (
 	"context"
 	"crypto/x509"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -47,18 +46,9 @@ func runNeedsRenewal(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	objects, err := c.objects(sources[0])
+	certs, err := c.certificates(sources)
 	if err != nil {
 		return err
-	}
-	for _, o := range objects {
-		if o.Err != nil {
-			return unreadable(sources[0], o)
-		}
-	}
-	certs := inspect.Certificates(objects)
-	if len(certs) == 0 {
-		return fmt.Errorf("%s: %w", sources[0], errNoCertificate)
 	}
 	leaf := certs[0]
 	state := renew.State{NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter}

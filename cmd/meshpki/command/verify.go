@@ -79,19 +79,9 @@ func runVerify(ctx context.Context, c *call) error {
 
 // verify judges the targets of one source.
 func (c *call) verify(source string, o inspect.Options) ([]inspect.Result, error) {
-	objects, err := c.objects(source)
+	certs, err := c.certificates([]string{source})
 	if err != nil {
 		return nil, err
-	}
-	// A certificate that cannot be read may be the very one that matters.
-	for _, object := range objects {
-		if object.Err != nil {
-			return nil, unreadable(source, object)
-		}
-	}
-	certs := inspect.Certificates(objects)
-	if len(certs) == 0 {
-		return nil, fmt.Errorf("%s: %w", source, errNoCertificate)
 	}
 	targets, between := inspect.Targets(certs)
 	o.Intermediates = append(o.Intermediates[:len(o.Intermediates):len(o.Intermediates)], between...)
@@ -157,7 +147,8 @@ func (c *call) roots(ctx context.Context) ([]*x509.Certificate, func(*x509.Certi
 	}, err
 }
 
-// certificates reads files in which there must be certificates, all of them sound.
+// certificates reads files in which there must be certificates, all of them sound:
+// one that cannot be read may be the very one that matters.
 func (c *call) certificates(files []string) ([]*x509.Certificate, error) {
 	var all []*x509.Certificate
 	for _, name := range files {
