@@ -29,7 +29,23 @@ type Set struct {
 	// Replace lets the set take the place of files under its names that are not ours;
 	// they are kept aside.
 	Replace bool
+	// Swap is SwapDirectory, also where it is empty, or SwapFiles.
+	Swap string
+	// Whole is how many of the generations that were replaced stay whole; zero is one,
+	// the previous. Of older ones the secret files are taken away.
+	Whole int
 }
+
+// How a place shows a new set to its readers.
+const (
+	// SwapDirectory shows all files at once: a reader that resolves the directory
+	// never sees files of two sets.
+	SwapDirectory = "directory"
+	// SwapFiles keeps plain files under the set's names and replaces one after the
+	// other, for readers that follow no links. Between two of them a reader may see
+	// files of two sets; a set of one file has no such moment.
+	SwapFiles = "files"
+)
 
 // Version identifies one state of a place. The zero Version is the empty place.
 type Version string
@@ -46,4 +62,31 @@ type Store interface {
 	Save(ctx context.Context, s Set, was Version) (Version, error)
 	// String is the place as the user wrote it; there is no secret in it.
 	String() string
+}
+
+// Auditor is implemented by a Store that can tell whether what it keeps is kept as
+// is wanted; it is found by assertion.
+type Auditor interface {
+	// Audit names what differs in the present generation from want in mode, owner or
+	// group, and what of an earlier Save is unfinished, each in words for people; none
+	// where nothing does. want.Files need not be given. It does not compare bytes with
+	// want. Where nothing is kept the error is fs.ErrNotExist.
+	Audit(ctx context.Context, want Set) ([]string, error)
+}
+
+// Historian is implemented by a Store that keeps what it replaced; it is found by
+// assertion.
+type Historian interface {
+	// Previous gives the newest whole generation before the present one, with its
+	// facts, fit to be saved again. Where there is none the error is fs.ErrNotExist.
+	Previous(ctx context.Context) (Set, Version, error)
+}
+
+// Purger is implemented by a Store that keeps what it replaced; it is found by
+// assertion.
+type Purger interface {
+	// Purge takes the secret files out of every replaced generation of which doomed
+	// says so, durably, and tells of how many. The present one is not asked about.
+	// doomed is given the files that are there, which may be without secret ones.
+	Purge(ctx context.Context, doomed func(Files) bool) (int, error)
 }
