@@ -33,6 +33,9 @@ type Options struct {
 type Registry struct {
 	Authorities map[string]func(ctx context.Context, rest string, o Options) (ca.Authority, error)
 	Stores      map[string]func(rest string, o Options) (issue.Store, error)
+	// Outlooks tell what can be expected of an authority without its key; a scheme
+	// may be missing.
+	Outlooks map[string]func(ctx context.Context, rest string, o Options) (ca.Outlook, error)
 }
 
 // RefError says that a reference names nothing that is known here.
@@ -54,6 +57,25 @@ func (r *Registry) Authority(ctx context.Context, ref string, o Options) (ca.Aut
 		return nil, &RefError{ref, "is no backend: there is " + strings.Join(keys(r.Authorities), ", ")}
 	}
 	return open(ctx, rest, o)
+}
+
+// Outlook tells what can be expected of the authority of a reference. Where its
+// scheme cannot tell without opening it, the roots are asked for and nothing else is
+// known. An unknown scheme is a *RefError.
+func (r *Registry) Outlook(ctx context.Context, ref string, o Options) (ca.Outlook, error) {
+	scheme, rest, _ := strings.Cut(ref, ":")
+	if ref == "" {
+		scheme = "local"
+	}
+	if tell, ok := r.Outlooks[scheme]; ok {
+		return tell(ctx, rest, o)
+	}
+	authority, err := r.Authority(ctx, ref, o)
+	if err != nil {
+		return ca.Outlook{}, err
+	}
+	roots, err := authority.Roots(ctx)
+	return ca.Outlook{Roots: roots}, err
 }
 
 // Knows tells whether a reference names a backend that is registered.

@@ -9,6 +9,9 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"time"
+
+	"github.com/meshpki/meshpki/internal/pemfile"
 )
 
 // Output is one place to deliver to, in one or several layouts.
@@ -71,11 +74,10 @@ func (o Output) set(files Files, facts map[string]string, replace bool) Set {
 func Deliver(ctx context.Context, c *Credential, outputs []Output, was []Version, facts map[string]string, replace bool) error {
 	sets := make([]Set, len(outputs))
 	for i, o := range outputs {
-		files, err := LayOut(c, o.Layouts)
-		if err != nil {
-			return fmt.Errorf("%s: %w", o.Store, err)
+		var err error
+		if sets[i], err = o.Set(c, facts, replace); err != nil {
+			return err
 		}
-		sets[i] = o.set(files, facts, replace)
 	}
 	var failed []error
 	for i, o := range outputs {
@@ -84,6 +86,39 @@ func Deliver(ctx context.Context, c *Credential, outputs []Output, was []Version
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// Set lays the credential out for this place. To the facts are added the digests of
+// the files and of the roots, by which a later look sees that nothing has changed.
+func (o Output) Set(c *Credential, facts map[string]string, replace bool) (Set, error) {
+	files, err := LayOut(c, o.Layouts)
+	if err != nil {
+		return Set{}, fmt.Errorf("%s: %w", o.Store, err)
+	}
+	facts = maps.Clone(facts)
+	if facts == nil {
+		facts = map[string]string{}
+	}
+	facts[FactFiles], facts[FactRoots] = files.Digest(), RootsDigest(c.Roots)
+	return o.set(files, facts, replace), nil
+}
+
+// Check holds a credential against itself: the key belongs to the leaf, the chain is
+// in order and leads to the roots at that time. What does not hold is a *Mismatch.
+func (c *Credential) Check(now time.Time) error {
+	if len(c.Chain) == 0 || slices.Contains(c.Chain, nil) || len(c.Roots) == 0 || slices.Contains(c.Roots, nil) {
+		return &Mismatch{What: "there is no whole chain, or there are no roots to trust"}
+	}
+	if c.Key != nil && !pemfile.SamePublicKey(c.Leaf().PublicKey, c.Key.Public()) {
+		return &Mismatch{What: "the key is not the certificate's", Citation: "RFC 5280, Section 4.1.2.7"}
+	}
+	if err := checkOrder(c, nil, Order{}, now); err != nil {
+		return err
+	}
+	if err := verifyChain(c, now); err != nil {
+		return &Mismatch{What: "it does not lead to the roots: " + err.Error(), Citation: "RFC 5280, Section 6.1"}
+	}
+	return nil
 }
 
 // LayOut gives the files of several layouts together, each read back to see that

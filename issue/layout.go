@@ -1,7 +1,10 @@
 package issue
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/binary"
+	"encoding/hex"
 	"maps"
 	"slices"
 )
@@ -28,3 +31,30 @@ type Files map[string]File
 
 // Names lists the names in order.
 func (f Files) Names() []string { return slices.Sorted(maps.Keys(f)) }
+
+// Digest is a SHA-256 over names and contents, in hexadecimal: equal for equal files.
+func (f Files) Digest() string {
+	h := sha256.New()
+	for _, name := range f.Names() {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(name))))
+		h.Write([]byte(name))
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(f[name].Data))))
+		h.Write(f[name].Data)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// RootsDigest is a SHA-256 over a bundle of roots, whatever their order.
+func RootsDigest(roots []*x509.Certificate) string {
+	sums := make([]string, 0, len(roots))
+	for _, r := range roots {
+		sum := sha256.Sum256(r.Raw)
+		sums = append(sums, string(sum[:]))
+	}
+	slices.Sort(sums)
+	h := sha256.New()
+	for _, sum := range slices.Compact(sums) {
+		h.Write([]byte(sum))
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -59,6 +59,11 @@ const (
 	FactSerial   = "serial"
 	FactNotAfter = "notAfter"
 	FactDue      = "due"
+	// FactDelivered is when the set was laid out.
+	FactDelivered = "delivered"
+	// FactFiles and FactRoots are the digests of the files and of the roots laid out.
+	FactFiles = "files"
+	FactRoots = "roots"
 )
 
 // Facts gives the facts to keep with a credential ordered as r and due then.

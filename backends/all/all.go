@@ -25,6 +25,15 @@ func Registry() *backends.Registry {
 				return d.Issuer(name, file.KeySource{File: o.KeyFile, Passphrase: o.Passphrase})
 			},
 		},
+		Outlooks: map[string]func(context.Context, string, backends.Options) (ca.Outlook, error){
+			"local": func(_ context.Context, name string, o backends.Options) (ca.Outlook, error) {
+				d, err := file.Open(o.Dir, o.Now)
+				if err != nil {
+					return ca.Outlook{}, err
+				}
+				return d.Outlook(name)
+			},
+		},
 		Stores: map[string]func(string, backends.Options) (issue.Store, error){
 			"file": func(path string, _ backends.Options) (issue.Store, error) {
 				return file.NewStore(path), nil

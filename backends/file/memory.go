@@ -1,0 +1,98 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/meshpki/meshpki/internal/durable"
+)
+
+// renewDir holds what renewal remembers between its runs.
+const (
+	renewDir   = "renew"
+	memoSuffix = ".json"
+)
+
+// Memory keeps what renewal remembers: named bytes, one file each, readable by the
+// owner alone, for keys that are on their way may be among them. Safe for concurrent
+// use; who writes one name is for the caller to settle.
+type Memory struct{ dir string }
+
+// Memory is where renewal remembers what it has begun. Nothing is opened yet.
+func (d *Directory) Memory() *Memory { return &Memory{filepath.Join(d.path, renewDir)} }
+
+func (m *Memory) path(name string) (string, error) {
+	if name == "" || strings.HasPrefix(name, ".") || filepath.Base(name) != name || strings.ContainsAny(name, `/\`) {
+		return "", fmt.Errorf("%q cannot be remembered: it is no name", name)
+	}
+	return filepath.Join(m.dir, name+memoSuffix), nil
+}
+
+// Read gives what was remembered under a name; fs.ErrNotExist where nothing was.
+func (m *Memory) Read(ctx context.Context, name string) ([]byte, error) {
+	path, err := m.path(name)
+	if err != nil {
+		return nil, errors.Join(err, ctx.Err())
+	}
+	return os.ReadFile(path)
+}
+
+// Write remembers bytes under a name, durably, in place of what was there.
+func (m *Memory) Write(ctx context.Context, name string, data []byte) error {
+	path, err := m.path(name)
+	if err := errors.Join(err, ctx.Err()); err != nil {
+		return err
+	}
+	if err := durable.MkdirAll(m.dir, 0o700); err != nil {
+		return err
+	}
+	return durable.WriteFile(path, data, secretMode)
+}
+
+// Remove forgets a name; one that is not there is forgotten already.
+func (m *Memory) Remove(ctx context.Context, name string) error {
+	path, err := m.path(name)
+	if err := errors.Join(err, ctx.Err()); err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	root, err := os.OpenRoot(m.dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return durable.SyncDir(root, ".")
+}
+
+// Names lists what is remembered, in order. Remains of a writer that died are none.
+func (m *Memory) Names(ctx context.Context) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(m.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), memoSuffix); ok && !strings.HasPrefix(name, ".") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
