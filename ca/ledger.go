@@ -22,6 +22,8 @@ const (
 	KindCA Kind = "ca"
 	// KindRevocation is the end of a certificate.
 	KindRevocation Kind = "revocation"
+	// KindCRL is a revocation list, signed: its number and its SHA-256, not the list.
+	KindCRL Kind = "crl"
 )
 
 // Entry is one record of a ledger. Times are to the second, in UTC.
@@ -40,6 +42,10 @@ type Entry struct {
 	Token string `json:"token,omitempty"`
 	// Reason is why a certificate was revoked.
 	Reason string `json:"reason,omitempty"`
+	// Number is a CRL's, in decimal (RFC 5280, Section 5.2.3).
+	Number string `json:"number,omitempty"`
+	// SHA256 is that of a CRL in DER, hex.
+	SHA256 string `json:"sha256,omitempty"`
 	// Note says what else there is to say: a probe, a demonstration.
 	Note string `json:"note,omitempty"`
 }
