@@ -5,6 +5,8 @@ package backends
 
 import (
 	"context"
+	"crypto"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -21,12 +23,31 @@ type Options struct {
 	Dir string
 	// Now tells the time; it must be set.
 	Now func() time.Time
-	// KeyFile holds the authority's key, where it is not in the directory.
-	KeyFile string
+	// KeyFile holds the authority's key, where it is not in the directory; or KeyURI
+	// names it in a device or a service.
+	KeyFile, KeyURI string
+	// OpenKey opens the key of a key URI. It may be nil.
+	OpenKey KeyOpener
 	// Passphrase asks for the passphrase of an encrypted key, by the key's name.
 	// It may be nil.
 	Passphrase func(key string) ([]byte, error)
 }
+
+// KeyOpener opens the key that a key URI names, for the authority of that name, whom
+// a PIN is asked for. With a key type the key is made where there is none.
+type KeyOpener func(authority, uri string, create ca.KeyType) (crypto.Signer, error)
+
+// KeyOptions is what opening the key of a URI may need besides it.
+type KeyOptions struct {
+	// Create is the type of the key to be made where the URI names none; empty where
+	// it must exist.
+	Create ca.KeyType
+	// PIN asks for the device's PIN, where the URI names no file with it. It may be nil.
+	PIN func() ([]byte, error)
+}
+
+// ErrNoSuchKey says that a key URI names no key that exists.
+var ErrNoSuchKey = errors.New("there is no such key")
 
 // Registry maps schemes to what opens them. Factories do no input or output until
 // they are called. It is not changed once made, and then safe for concurrent use.
@@ -36,6 +57,8 @@ type Registry struct {
 	// Outlooks tell what can be expected of an authority without its key; a scheme
 	// may be missing.
 	Outlooks map[string]func(ctx context.Context, rest string, o Options) (ca.Outlook, error)
+	// Keys open what key URIs name; a key is made where the options ask for one.
+	Keys map[string]func(ctx context.Context, uri string, o KeyOptions) (crypto.Signer, error)
 }
 
 // RefError says that a reference names nothing that is known here.
@@ -76,6 +99,24 @@ func (r *Registry) Outlook(ctx context.Context, ref string, o Options) (ca.Outlo
 	}
 	roots, err := authority.Roots(ctx)
 	return ca.Outlook{Roots: roots}, err
+}
+
+// IsKey tells a key URI from the name of a file.
+func (r *Registry) IsKey(ref string) bool {
+	scheme, _, found := strings.Cut(ref, ":")
+	return found && r.Keys[scheme] != nil
+}
+
+// Key opens the key of a key URI. A URI that cannot be meant is a *RefError; one
+// that names no key, where none is to be made, is ErrNoSuchKey.
+func (r *Registry) Key(ctx context.Context, uri string, o KeyOptions) (crypto.Signer, error) {
+	scheme, _, _ := strings.Cut(uri, ":")
+	open, ok := r.Keys[scheme]
+	if !ok {
+		// Not the whole of it: there may be a secret in it.
+		return nil, &RefError{scheme + ":", "is no key URI: there is " + strings.Join(keys(r.Keys), ", ")}
+	}
+	return open(ctx, uri, o)
 }
 
 // Knows tells whether a reference names a backend that is registered.

@@ -22,7 +22,7 @@ func Registry() *backends.Registry {
 				if name == file.RootName {
 					return nil, &backends.RefError{Ref: "local:" + name, Problem: "is the root: it signs intermediates, and they sign for services"}
 				}
-				return d.Issuer(name, file.KeySource{File: o.KeyFile, Passphrase: o.Passphrase})
+				return d.Issuer(name, file.KeySource{File: o.KeyFile, URI: o.KeyURI, Open: o.OpenKey, Passphrase: o.Passphrase})
 			},
 		},
 		Outlooks: map[string]func(context.Context, string, backends.Options) (ca.Outlook, error){

@@ -5,7 +5,6 @@ package file
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -17,7 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/durable"
 	"github.com/meshpki/meshpki/internal/pemfile"
 )
@@ -123,6 +121,8 @@ type Authority struct {
 	KeyPath string
 	// Encrypted tells whether that file is encrypted.
 	Encrypted bool
+	// KeyURI names its key in a device or a service; empty where it is in a file.
+	KeyURI string
 }
 
 // Root tells whether it is self-signed.
@@ -197,10 +197,8 @@ func (d *Directory) readAuthority(name string) (Authority, error) {
 		return Authority{}, fmt.Errorf("%s: it is no CA certificate (RFC 5280, Section 4.2.1.9)", path)
 	}
 	a := Authority{Name: name, Certificate: certs[0]}
-	if _, err := os.Lstat(d.keyPath(name)); err == nil || errors.Is(err, fs.ErrPermission) {
-		a.KeyPath = d.keyPath(name)
-	}
-	return a, nil
+	a.KeyPath, a.KeyURI, err = d.keyPlace(name)
+	return a, err
 }
 
 // above finds the CAs over a certificate, nearest first.
@@ -267,68 +265,6 @@ func (d *Directory) roots(all []Authority) ([]*x509.Certificate, error) {
 		return nil, fmt.Errorf("%s holds no root", filepath.Join(d.path, caDir))
 	}
 	return roots, nil
-}
-
-// KeySource says where an authority's key comes from.
-type KeySource struct {
-	// File holds the key, where it is not in the directory.
-	File string
-	// Passphrase is asked for an encrypted key, by the authority's name. It may be nil.
-	Passphrase func(authority string) ([]byte, error)
-}
-
-// Issuer opens a CA with its key, ready to sign; "" is the issuing intermediate.
-// The key is checked to belong to the certificate. Errors to branch on:
-// ErrNoAuthority, ErrNoKey, pemfile.ErrKeyEncrypted, pemfile.ErrWrongPassphrase.
-func (d *Directory) Issuer(name string, from KeySource) (*ca.Issuer, error) {
-	all, err := d.authorities()
-	if err != nil {
-		return nil, err
-	}
-	a, err := d.pick(all, name)
-	if err != nil {
-		return nil, err
-	}
-	path := from.File
-	if path == "" {
-		path = a.KeyPath
-	}
-	if path == "" {
-		return nil, fmt.Errorf("%s: %w", a.Name, ErrNoKey)
-	}
-	key, err := readKey(path, a.Name, from.Passphrase)
-	if err != nil {
-		return nil, err
-	}
-	roots, err := d.roots(all)
-	if err != nil {
-		return nil, err
-	}
-	issuer := &ca.Issuer{Certificate: a.Certificate, Above: a.Above, Signer: key, Ledger: d.Ledger(), Trusted: roots, Now: d.now}
-	if err := issuer.Validate(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return issuer, nil
-}
-
-func readKey(path, name string, passphrase func(string) ([]byte, error)) (crypto.Signer, error) {
-	data, err := pemfile.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	var ask func() ([]byte, error)
-	if passphrase != nil {
-		ask = func() ([]byte, error) { return passphrase(name) }
-	}
-	key, err := pemfile.ParseKey(data, ask)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return key, nil
-}
-
-func (d *Directory) keyPath(name string) string {
-	return filepath.Join(d.path, keysDir, name+".key")
 }
 
 // ValidName tells whether a text can name an authority: a lower-case label, which

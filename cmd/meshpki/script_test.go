@@ -90,7 +90,7 @@ func environ(ts *testscript.TestScript) []string {
 		name, _, _ := strings.Cut(v, "=")
 		add(name)
 	}
-	for _, name := range []string{"MESHPKI_DIR", "MESHPKI_CONFIG", "MESHPKI_PASSPHRASE", "MESHPKI_PASSPHRASE_FILE",
+	for _, name := range []string{"MESHPKI_DIR", "MESHPKI_CONFIG", "MESHPKI_PASSPHRASE", "MESHPKI_PASSPHRASE_FILE", "MESHPKI_PIN_FILE",
 		"MESHPKI_TEST_NOW", "LC_ALL", "LC_CTYPE", "LANG", "NO_COLOR", "TERM", "GODEBUG"} {
 		add(name)
 	}

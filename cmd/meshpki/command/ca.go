@@ -111,7 +111,7 @@ func intermediateCommand() *command {
 			text("parent", "the `NAME` of the authority that signs (default root)"),
 			number("max-path-len", 0, "how many CAs may stand below it, a `NUMBER` (default 0)"),
 			text("validity", "how long it lives, a `DURATION` (default 3y, cut to its parent's end)"),
-			text("key", "the `FILE` with the parent's key, where it is not in the directory"),
+			text("key", "the `FILE` or key URI with the parent's key, where it is not in the directory"),
 			text("root-passphrase-file", "the first line of `FILE` is the passphrase of the root's key"),
 		)...),
 		run: runIntermediate,
@@ -153,7 +153,7 @@ func runIntermediate(ctx context.Context, c *call) error {
 
 func (c *call) intermediateOptions(d *file.Directory, name string) (file.IntermediateOptions, error) {
 	o := file.IntermediateOptions{Name: name, Parent: c.String("parent"),
-		ParentKey: file.KeySource{File: c.String("key"), Passphrase: c.passphraseFor}}
+		ParentKey: c.keySource()}
 	td, err := c.trustDomain("", d.Settings().TrustDomain)
 	if err != nil {
 		return o, err
@@ -283,7 +283,7 @@ func describeAuthorities(all []file.Authority, now time.Time) []ui.Authority {
 			KeyType: string(ca.KeyTypeOf(c.PublicKey)), KeyLabel: ca.KeyTypeOf(c.PublicKey).String(),
 			Serial: ca.FormatSerial(c.SerialNumber), Fingerprint: ca.Fingerprint(c),
 			NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), Remaining: int64(c.NotAfter.Sub(now).Seconds()),
-			Key: ui.KeyPlace{Path: a.KeyPath, Encrypted: a.Encrypted, Here: a.KeyPath != ""},
+			Key: ui.KeyPlace{Path: a.KeyPath, URI: a.KeyURI, Encrypted: a.Encrypted, Here: a.KeyPath != ""},
 		}
 		if a.Root() {
 			d.Role = "root"

@@ -107,7 +107,8 @@ func (c *call) manifest() (*config.Manifest, error) {
 
 // options are what backends need.
 func (c *call) options() backends.Options {
-	return backends.Options{Dir: c.dir(), Now: c.env.Now, KeyFile: c.optional("key"), Passphrase: c.passphraseFor}
+	key := c.keySource()
+	return backends.Options{Dir: c.dir(), Now: c.env.Now, KeyFile: key.File, KeyURI: key.URI, OpenKey: key.Open, Passphrase: key.Passphrase}
 }
 
 // optional is a flag's value where the command has the flag.
@@ -161,6 +162,11 @@ func (c *call) trustDomain(name, otherwise string) (spiffeid.TrustDomain, error)
 // passphraseFor finds the passphrase of an authority's key: from the file that a
 // flag or the environment names, from the environment, or from the terminal.
 func (c *call) passphraseFor(authority string) ([]byte, error) {
+	return c.secretFor(authority, "passphrase of the key of %q: ")
+}
+
+// secretFor finds the secret that opens an authority's key, or asks for it.
+func (c *call) secretFor(authority, question string) ([]byte, error) {
 	if authority == file.RootName && c.optional("root-passphrase-file") != "" {
 		return c.readSecret(c.String("root-passphrase-file"))
 	}
@@ -173,7 +179,7 @@ func (c *call) passphraseFor(authority string) ([]byte, error) {
 	if !c.env.StdinTTY || c.env.ReadPassword == nil {
 		return nil, nil
 	}
-	return c.prompt(fmt.Sprintf("passphrase of the key of %q: ", authority))
+	return c.prompt(fmt.Sprintf(question, authority))
 }
 
 func (c *call) passphraseFile() string {

@@ -72,7 +72,7 @@ func issueFlags() []cli.Flag {
 		text("backend", "who signs: `local|local:<intermediate>` (default local)"),
 		many("layout", "the files to write: `tls|pem|combined` (default tls); may be repeated"),
 		many("out", "the `PLACE` to write to, a directory; may be repeated; - prints the chain, with --csr"),
-		text("key", "the `FILE` with the CA's key, where it is not in the directory"),
+		text("key", "the `FILE` or key URI with the CA's key, where it is not in the directory"),
 		text("passphrase-file", "the first line of `FILE` is the passphrase of the CA's key; - is standard input"),
 		text("file", "issue for every service of a manifest, a `FILE`"),
 		toggle("dry-run", "show what would be made; sign and write nothing"),

@@ -29,11 +29,14 @@ type Authority struct {
 type KeyPlace struct {
 	Here      bool   `json:"inDirectory"`
 	Path      string `json:"path,omitempty"`
+	URI       string `json:"uri,omitempty"`
 	Encrypted bool   `json:"encrypted"`
 }
 
 func (k KeyPlace) String() string {
 	switch {
+	case k.URI != "":
+		return Clean(k.URI)
 	case !k.Here:
 		return "not in this directory"
 	case k.Encrypted:
