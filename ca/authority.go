@@ -22,8 +22,8 @@ type Authority interface {
 // Revoker is implemented by an Authority that can revoke; it is found by assertion.
 type Revoker interface {
 	// Revoke revokes a certificate of this authority by its serial number. Revoking
-	// it twice changes nothing and is ErrRevoked; a serial that the authority has
-	// never signed is ErrUnknownSerial.
+	// it twice changes nothing and is ErrRevoked, unless the reason has now become a
+	// compromise; a serial that the authority has never signed is ErrUnknownSerial.
 	Revoke(ctx context.Context, serial *big.Int, reason Reason) error
 }
 

@@ -299,7 +299,8 @@ func (i *Issuer) checkBelow(spec Spec) error {
 	return nil
 }
 
-// Revoke records the end of a certificate that this ledger knows.
+// Revoke records the end of a certificate that this ledger knows. For one that is
+// revoked already, a compromise that has come to light since is recorded too.
 func (i *Issuer) Revoke(ctx context.Context, serial *big.Int, reason Reason) error {
 	if !reason.Known() {
 		return fmt.Errorf("revoke: %s is none of the standard's (RFC 5280, Section 5.3.1)", reason)
@@ -316,11 +317,15 @@ func (i *Issuer) Revoke(ctx context.Context, serial *big.Int, reason Reason) err
 		if e.Serial != want || e.IssuerKey != issuer || e.Kind != KindLeaf && e.Kind != KindCA {
 			continue
 		}
-		if _, twice := revoked.Of(e); twice {
+		if before, twice := revoked.Of(e); twice && !graver(reason.String(), before.Reason) {
 			return ErrRevoked
 		}
-		return i.Ledger.Record(ctx, Entry{Kind: KindRevocation, At: i.Now().UTC().Truncate(time.Second), Serial: e.Serial,
-			Issuer: e.Issuer, IssuerKey: e.IssuerKey, Key: e.Key, Service: e.Service, Namespace: e.Namespace, Reason: reason.String()})
+		end := Entry{Kind: KindRevocation, At: i.Now().UTC().Truncate(time.Second), Serial: e.Serial, Issuer: e.Issuer,
+			IssuerKey: e.IssuerKey, Key: e.Key, Service: e.Service, Namespace: e.Namespace, Reason: reason.String()}
+		if c, err := x509.ParseCertificate(e.Certificate); err == nil {
+			end.NotAfter = c.NotAfter.UTC() // without it a CRL lists the certificate for ever
+		}
+		return i.Ledger.Record(ctx, end)
 	}
 	return ErrUnknownSerial
 }

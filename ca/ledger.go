@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -20,7 +21,7 @@ const (
 	KindLeaf Kind = "leaf"
 	// KindCA is a CA certificate, signed.
 	KindCA Kind = "ca"
-	// KindRevocation is the end of a certificate.
+	// KindRevocation is the end of a certificate, or a graver reason for one.
 	KindRevocation Kind = "revocation"
 	// KindCRL is a revocation list, signed: its number and its SHA-256, not the list.
 	KindCRL Kind = "crl"
@@ -42,6 +43,8 @@ type Entry struct {
 	Token string `json:"token,omitempty"`
 	// Reason is why a certificate was revoked.
 	Reason string `json:"reason,omitempty"`
+	// NotAfter is the end of the certificate that was revoked, or a CRL's next update.
+	NotAfter time.Time `json:"notAfter,omitzero"`
 	// Number is a CRL's, in decimal (RFC 5280, Section 5.2.3).
 	Number string `json:"number,omitempty"`
 	// SHA256 is that of a CRL in DER, hex.
@@ -62,6 +65,26 @@ type Ledger interface {
 	Revoked(ctx context.Context) (Revoked, error)
 }
 
+// Sifter is implemented by a Ledger that can give the entries of some kinds, the
+// oldest first, without reading the others in full; it is found by assertion.
+type Sifter interface {
+	Sift(ctx context.Context, kinds ...Kind) iter.Seq2[Entry, error]
+}
+
+// Sift gives the entries of some kinds of a ledger, the oldest first.
+func Sift(ctx context.Context, l Ledger, kinds ...Kind) iter.Seq2[Entry, error] {
+	if s, ok := l.(Sifter); ok {
+		return s.Sift(ctx, kinds...)
+	}
+	return func(yield func(Entry, error) bool) {
+		for e, err := range l.Entries(ctx) {
+			if (err != nil || slices.Contains(kinds, e.Kind)) && !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
 // Revoked is the set of what has been revoked. The zero value has nothing in it.
 type Revoked struct {
 	certificates map[string]Entry // by issuer key and serial
@@ -77,13 +100,28 @@ func (r *Revoked) Add(e Entry) {
 		r.certificates, r.keys = map[string]Entry{}, map[string]Entry{}
 	}
 	id := e.IssuerKey + "/" + e.Serial
-	if _, twice := r.certificates[id]; !twice {
+	first, twice := r.certificates[id]
+	switch {
+	case !twice:
 		r.certificates[id] = e
+	case graver(e.Reason, first.Reason):
+		// The moment of the revocation stays the first.
+		first.Reason = e.Reason
+		r.certificates[id] = first
 	}
-	if e.Key != "" && (e.Reason == KeyCompromise.String() || e.Reason == CACompromise.String()) {
+	if e.Key != "" && compromise(e.Reason) {
 		r.keys[e.Key] = e
 	}
 }
+
+// compromise tells the reasons that condemn a key.
+func compromise(reason string) bool {
+	return reason == KeyCompromise.String() || reason == CACompromise.String()
+}
+
+// graver tells whether a reason takes the place of one that was given before: a
+// compromise that comes to light later does, nothing else.
+func graver(reason, before string) bool { return compromise(reason) && !compromise(before) }
 
 // Len is the number of certificates revoked.
 func (r *Revoked) Len() int { return len(r.certificates) }

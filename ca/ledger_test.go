@@ -204,16 +204,33 @@ func TestRevoke(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Entry{Kind: KindRevocation, At: now, Serial: FormatSerial(leaf.SerialNumber), Issuer: "CN=Test issuing CA", IssuerKey: hex.EncodeToString(issuer.Certificate.SubjectKeyId),
-		Key: KeyFingerprint(leaf.RawSubjectPublicKeyInfo), Service: "payment", Namespace: "prod", Reason: "affiliationChanged"}
+		Key: KeyFingerprint(leaf.RawSubjectPublicKeyInfo), Service: "payment", Namespace: "prod", Reason: "affiliationChanged", NotAfter: leaf.NotAfter}
 	if got := ledger.entries[recorded]; !reflect.DeepEqual(got, want) {
 		t.Errorf("recorded\n%+v; want\n%+v", got, want)
 	}
-	if err := issuer.Revoke(t.Context(), leaf.SerialNumber, KeyCompromise); !errors.Is(err, ErrRevoked) || len(ledger.entries) != recorded+1 {
+	if err := issuer.Revoke(t.Context(), leaf.SerialNumber, Superseded); !errors.Is(err, ErrRevoked) || len(ledger.entries) != recorded+1 {
 		t.Errorf("twice: %v; want ErrRevoked", err)
 	}
 	revoked := must(ledger.Revoked(t.Context()))
 	if e, ok := revoked.Certificate(leaf); !ok || e.Reason != "affiliationChanged" || revoked.Len() != 1 {
 		t.Errorf("found %v %+v of %d", ok, e, revoked.Len())
+	}
+	// That the key was stolen may come out later; that it was not does not.
+	issuer.Now = func() time.Time { return now.Add(time.Hour) }
+	if err := issuer.Revoke(t.Context(), leaf.SerialNumber, KeyCompromise); err != nil || len(ledger.entries) != recorded+2 {
+		t.Errorf("a graver reason: %v", err)
+	}
+	for _, reason := range []Reason{KeyCompromise, CACompromise, Unspecified} {
+		if err := issuer.Revoke(t.Context(), leaf.SerialNumber, reason); !errors.Is(err, ErrRevoked) {
+			t.Errorf("%s after a compromise: %v; want ErrRevoked", reason, err)
+		}
+	}
+	revoked = must(ledger.Revoked(t.Context()))
+	if e, ok := revoked.Certificate(leaf); !ok || e.Reason != "keyCompromise" || !e.At.Equal(now) || revoked.Len() != 1 {
+		t.Errorf("found %v %+v of %d", ok, e, revoked.Len())
+	}
+	if _, ok := revoked.Key(KeyFingerprint(leaf.RawSubjectPublicKeyInfo)); !ok {
+		t.Error("the key is not called compromised")
 	}
 	if _, ok := revoked.Certificate(other); ok {
 		t.Error("a certificate that nobody revoked is revoked")
@@ -241,6 +258,10 @@ func TestRevokedSet(t *testing.T) {
 	}
 	r.Add(Entry{Kind: KindRevocation, IssuerKey: "aa", Serial: "01", Reason: "superseded", Key: "k"})
 	r.Add(Entry{Kind: KindRevocation, IssuerKey: "aa", Serial: "02", Reason: "superseded", Key: "k"})
+	r.Add(Entry{Kind: KindRevocation, IssuerKey: "aa", Serial: "02", Reason: "unspecified", Key: "k"})
+	if e, _ := r.Of(Entry{IssuerKey: "aa", Serial: "02"}); e.Reason != "superseded" {
+		t.Errorf("the reason has become %s", e.Reason)
+	}
 	if _, ok := r.Key("k"); ok || r.Len() != 2 {
 		t.Errorf("%d in the set, key compromised: %v", r.Len(), ok)
 	}

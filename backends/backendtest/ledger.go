@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +46,7 @@ func TestLedger(t *testing.T, open func(t *testing.T) ca.Ledger, o LedgerOptions
 		{"writers at once lose nothing", testManyWriters},
 		{"a reader beside a writer sees whole entries", testReaderBeside},
 		{"revocations are seen at once, and they alone", testRevocations},
+		{"the entries of some kinds are found", testSift},
 		{"a reader may stop", testReaderStops},
 		{"a context that has ended is honoured", testLedgerCancelled},
 	} {
@@ -68,7 +70,8 @@ func strange() []ca.Entry {
 		{Kind: ca.KindCA, At: at, Serial: "01", Issuer: "CN=A \"root\"\n<&>\x1b[31m \u202e 値", Certificate: []byte("x")},
 		{Kind: ca.KindIntent, At: at, Key: "ff", Token: strings.Repeat("9a", 32)},
 		large,
-		{Kind: ca.KindRevocation, At: at, Serial: "01", IssuerKey: "cd", Reason: ca.Superseded.String()},
+		{Kind: ca.KindRevocation, At: at, Serial: "01", IssuerKey: "cd", Reason: ca.Superseded.String(), NotAfter: at.Add(time.Hour)},
+		{Kind: ca.KindCRL, At: at, IssuerKey: "cd", NotAfter: at, Number: "1795262400000", SHA256: strings.Repeat("1f", 32)},
 		{Kind: "of-a-later-version", At: at, Note: strings.Repeat("long ", 4000)},
 		{},
 	}
@@ -273,6 +276,34 @@ func testRevocations(t *testing.T, b book) {
 		t.Error(err)
 	} else if _, found := r.Certificate(stranger); found {
 		t.Error("another issuer's certificate of the same serial number is revoked")
+	}
+}
+
+func testSift(t *testing.T, b book) {
+	l := b.open(t)
+	all := strange()
+	for _, e := range all {
+		mustRecord(t, l, e)
+	}
+	for _, kinds := range [][]ca.Kind{{ca.KindRevocation, ca.KindCRL}, {ca.KindCA}, {"none-such"}, nil} {
+		var want, got []string
+		for _, e := range all {
+			if slices.Contains(kinds, e.Kind) {
+				want = append(want, said(e))
+			}
+		}
+		for e, err := range ca.Sift(t.Context(), b.Reopen(t, l), kinds...) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, said(e))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("of the kinds %s it gives\n%s; want\n%s", kinds, got, want)
+		}
+	}
+	for _, err := range ca.Sift(cancelled(t), l, ca.KindCA) {
+		wantCancelled(t, "sift", err)
 	}
 }
 

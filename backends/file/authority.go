@@ -8,63 +8,67 @@ import (
 	"errors"
 	"math/big"
 	"path/filepath"
+	"slices"
 
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/durable"
 )
 
+// Revocation is a certificate that is revoked: its entry with the reason that
+// counts, and the reason that counted before; "" where it was not revoked.
+type Revocation struct {
+	ca.Entry
+	Before string
+}
+
 // Revoke revokes a certificate that any authority of the directory signed, by its
-// serial number. No key is needed: a revocation is a record. It gives the entry of
-// the certificate, with the reason for which it is revoked. Errors to branch on:
-// ca.ErrRevoked, ca.ErrUnknownSerial.
-func (d *Directory) Revoke(ctx context.Context, serial *big.Int, reason ca.Reason) (ca.Entry, error) {
+// serial number. No key is needed: a revocation is a record. Errors to branch on:
+// ca.ErrRevoked, which comes with the revocation, and ca.ErrUnknownSerial.
+func (d *Directory) Revoke(ctx context.Context, serial *big.Int, reason ca.Reason) (Revocation, error) {
 	return d.revoke(ctx, serial, nil, reason)
 }
 
 // RevokeCertificate is Revoke for a certificate that somebody shows: a stranger's
 // with a serial number of ours is ca.ErrUnknownSerial.
-func (d *Directory) RevokeCertificate(ctx context.Context, c *x509.Certificate, reason ca.Reason) (ca.Entry, error) {
+func (d *Directory) RevokeCertificate(ctx context.Context, c *x509.Certificate, reason ca.Reason) (Revocation, error) {
 	return d.revoke(ctx, c.SerialNumber, c.Raw, reason)
 }
 
 // revoke is Revoke; der, unless nil, is what the serial number must stand for.
-func (d *Directory) revoke(ctx context.Context, serial *big.Int, der []byte, reason ca.Reason) (ca.Entry, error) {
+func (d *Directory) revoke(ctx context.Context, serial *big.Int, der []byte, reason ca.Reason) (Revocation, error) {
 	// What is found and what is recorded must be one step: of several at once, one revokes.
 	lock, err := durable.Acquire(ctx, filepath.Join(d.path, lockName))
 	if err != nil {
-		return ca.Entry{}, err
+		return Revocation{}, err
 	}
 	defer lock.Release()
 	entry, err := d.find(ctx, serial)
 	if err != nil {
-		return ca.Entry{}, err
+		return Revocation{}, err
 	}
 	if der != nil && !bytes.Equal(der, entry.Certificate) {
-		return ca.Entry{}, ca.ErrUnknownSerial
+		return Revocation{}, ca.ErrUnknownSerial
 	}
 	all, err := d.authorities()
 	if err != nil {
-		return ca.Entry{}, err
+		return Revocation{}, err
 	}
-	for _, a := range all {
-		if hex.EncodeToString(a.Certificate.SubjectKeyId) != entry.IssuerKey {
-			continue
-		}
-		i := ca.Issuer{Certificate: a.Certificate, Ledger: d.Ledger(), Now: d.now}
-		err := i.Revoke(ctx, serial, reason)
-		switch {
-		case errors.Is(err, ca.ErrUnknownSerial):
-			continue
-		case errors.Is(err, ca.ErrRevoked):
-			revoked, readErr := d.Ledger().Revoked(ctx)
-			first, _ := revoked.Of(entry)
-			entry.Reason = first.Reason
-			return entry, errors.Join(err, readErr)
-		}
-		entry.Reason = reason.String()
-		return entry, err
+	signer := slices.IndexFunc(all, func(a Authority) bool { return hex.EncodeToString(a.Certificate.SubjectKeyId) == entry.IssuerKey })
+	if signer < 0 {
+		return Revocation{}, ca.ErrUnknownSerial
 	}
-	return ca.Entry{}, ca.ErrUnknownSerial
+	revoked, err := d.Ledger().Revoked(ctx)
+	if err != nil {
+		return Revocation{}, err
+	}
+	before, _ := revoked.Of(entry)
+	i := ca.Issuer{Certificate: all[signer].Certificate, Ledger: d.Ledger(), Now: d.now}
+	err = i.Revoke(ctx, serial, reason)
+	entry.Reason = reason.String()
+	if errors.Is(err, ca.ErrRevoked) {
+		entry.Reason = before.Reason
+	}
+	return Revocation{entry, before.Reason}, err
 }
 
 // find gives the entry of the certificate with that serial number.

@@ -152,8 +152,13 @@ func TestDirectoryRevokes(t *testing.T) {
 		if err != nil || e.Serial != ca.FormatSerial(serial) || e.Service != "payment" || e.Kind != ca.KindLeaf {
 			t.Errorf("entry %+v, %v", e, err)
 		}
-		if _, err := d.Revoke(t.Context(), serial, ca.KeyCompromise); !errors.Is(err, ca.ErrRevoked) {
-			t.Errorf("a second time: error %v, want ca.ErrRevoked", err)
+		again, err := d.Revoke(t.Context(), serial, ca.Unspecified)
+		if !errors.Is(err, ca.ErrRevoked) || again.Reason != "superseded" {
+			t.Errorf("a second time: %s, error %v, want ca.ErrRevoked", again.Reason, err)
+		}
+		graver, err := d.Revoke(t.Context(), serial, ca.KeyCompromise)
+		if err != nil || graver.Reason != "keyCompromise" || graver.Before != "superseded" {
+			t.Errorf("for a graver reason: %s, was %s, error %v", graver.Reason, graver.Before, err)
 		}
 	}
 	if _, err := d.Revoke(t.Context(), big.NewInt(7), ca.Superseded); !errors.Is(err, ca.ErrUnknownSerial) {

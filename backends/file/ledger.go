@@ -14,6 +14,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/durable"
@@ -29,7 +30,10 @@ type Ledger struct {
 	cache string // of the revocation index, which can be rebuilt
 }
 
-var _ ca.Ledger = (*Ledger)(nil)
+var (
+	_ ca.Ledger = (*Ledger)(nil)
+	_ ca.Sifter = (*Ledger)(nil)
+)
 
 const (
 	entriesName = "entries.jsonl"
@@ -222,6 +226,22 @@ func onceFinished(rest []byte) bool {
 // Entries reads the ledger from its first line, and checks each line's tie to the
 // one before it. What does not hold is a *LedgerError.
 func (l *Ledger) Entries(ctx context.Context) iter.Seq2[ca.Entry, error] {
+	return l.entries(ctx, everything)
+}
+
+// Sift is Entries for some kinds; of the others nothing but the sums is read.
+func (l *Ledger) Sift(ctx context.Context, kinds ...ca.Kind) iter.Seq2[ca.Entry, error] {
+	wanted := func(k ca.Kind) bool { return slices.Contains(kinds, k) }
+	return func(yield func(ca.Entry, error) bool) {
+		for e, err := range l.entries(ctx, wanted) {
+			if (err != nil || wanted(e.Kind)) && !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+func (l *Ledger) entries(ctx context.Context, wanted func(ca.Kind) bool) iter.Seq2[ca.Entry, error] {
 	return func(yield func(ca.Entry, error) bool) {
 		f, err := os.Open(l.path)
 		if errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
@@ -237,7 +257,7 @@ func (l *Ledger) Entries(ctx context.Context) iter.Seq2[ca.Entry, error] {
 			yield(ca.Entry{}, err)
 			return
 		}
-		for entry, err := range l.scan(ctx, io.LimitReader(f, size), "", 1, everything) {
+		for entry, err := range l.scan(ctx, io.LimitReader(f, size), "", 1, wanted) {
 			if !yield(entry.Entry, err) || err != nil {
 				return
 			}

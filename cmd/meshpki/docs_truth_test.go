@@ -167,7 +167,7 @@ func TestDocsMakeTargets(t *testing.T) {
 // are lists.
 var docDocuments = []ui.Document{
 	ui.Initialised{}, ui.Authorities{}, ui.AuthorityShown{}, ui.Bundle{}, ui.Issued{}, ui.Inspection{}, ui.Verification{},
-	ui.NeedsRenewal{}, ui.Revoked{}, ui.Log{}, ui.LogVerified{}, ui.Demo{}, ui.Version{},
+	ui.NeedsRenewal{}, ui.RevokedMany{}, ui.Log{}, ui.LogVerified{}, ui.Demo{}, ui.Version{},
 }
 
 // docParts are the objects that several documents have, by their headings.

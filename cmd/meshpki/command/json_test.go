@@ -31,7 +31,7 @@ var documents = []struct {
 	{ui.Bundle{}, false},
 	{ui.Issued{}, true},
 	{ui.IssuedMany{}, true},
-	{ui.Revoked{}, true},
+	{ui.RevokedMany{}, true},
 	{ui.Log{}, true},
 	{ui.LogVerified{}, false},
 	{ui.Inspection{}, true},

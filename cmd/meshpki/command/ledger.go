@@ -2,111 +2,16 @@ package command
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"math/big"
-	"strings"
 	"time"
 
 	"github.com/meshpki/meshpki/backends/file"
 	"github.com/meshpki/meshpki/ca"
-	"github.com/meshpki/meshpki/cmd/meshpki/config"
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
 	"github.com/meshpki/meshpki/inspect"
 	"github.com/meshpki/meshpki/issue"
 )
-
-func revokeCommand() *command {
-	return &command{
-		name:    "revoke",
-		summary: "revoke a certificate",
-		args:    "SERIAL|FILE",
-		about: "Records the end of a certificate that this directory's authorities signed, named by its serial number or by a " +
-			"file whose first certificate it is. From then on issue --if-due and needs-renewal take it for due, a revoked " +
-			"intermediate signs nothing more, and a key that was compromised is not certified again. A revocation is never " +
-			"taken back. Revoking twice changes nothing.",
-		examples: []example{{"the certificate of a service", "meshpki revoke pki/services/prod/payment/tls.crt --reason keyCompromise"}},
-		exits:    exitsOf(codeDone, codeFailed, codeUsage, codeNo),
-		flags: common(
-			text("reason", "why: `"+strings.Join(revocable(), "|")+"` (default unspecified)"),
-		),
-		run: runRevoke,
-	}
-}
-
-// revocable are the reasons that can be given.
-func revocable() []string {
-	var out []string
-	for _, name := range ca.ReasonNames() {
-		if name != ca.CertificateHold.String() {
-			out = append(out, name)
-		}
-	}
-	return out
-}
-
-func runRevoke(ctx context.Context, c *call) error {
-	args, err := c.arguments(1, 1, "a serial number or a FILE")
-	if err != nil {
-		return err
-	}
-	reason, err := ca.ParseReason(c.String("reason"))
-	if err != nil {
-		err := usagef("--reason: %v", err)
-		if near := config.Nearest(c.String("reason"), revocable()); near != "" {
-			return err.withHint("did you mean %s?", near)
-		}
-		return err
-	}
-	d, err := c.open()
-	if err != nil {
-		return err
-	}
-	serial, cert, err := c.serial(args[0])
-	if err != nil {
-		return err
-	}
-	var entry ca.Entry
-	if cert != nil {
-		entry, err = d.RevokeCertificate(ctx, cert, reason)
-	} else {
-		entry, err = d.Revoke(ctx, serial, reason)
-	}
-	doc := ui.Revoked{Serial: ca.FormatSerial(serial), Service: entry.Service, Namespace: entry.Namespace, Reason: orElse(entry.Reason, reason.String()), State: "revoked"}
-	switch {
-	case errors.Is(err, ca.ErrUnknownSerial):
-		doc.State = "unknown"
-	case errors.Is(err, ca.ErrRevoked):
-		doc.State = "already-revoked"
-	case err != nil:
-		return err
-	}
-	if err := c.say(doc); err != nil {
-		return err
-	}
-	if doc.State == "unknown" {
-		return errNo
-	}
-	return nil
-}
-
-// serial reads a serial number, or takes it from a file's first certificate, which
-// it gives too.
-func (c *call) serial(arg string) (*big.Int, *x509.Certificate, error) {
-	if n, err := ca.ParseSerial(arg); err == nil {
-		return n, nil, nil
-	}
-	objects, err := c.objects(arg)
-	if err != nil {
-		return nil, nil, err
-	}
-	certs := inspect.Certificates(objects)
-	if len(certs) == 0 {
-		return nil, nil, fmt.Errorf("%s: %w", arg, errNoCertificate)
-	}
-	return certs[0].SerialNumber, certs[0], nil
-}
 
 func logCommand() *command {
 	return &command{

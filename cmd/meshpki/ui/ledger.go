@@ -45,41 +45,6 @@ func (d NeedsRenewal) Text(p *Page) {
 	p.Field(column, "until", fmt.Sprintf("%s (%s)", Date(d.NotAfter), Relative(d.NotAfter, d.Now)))
 }
 
-// Revoked is the answer of revoke.
-type Revoked struct {
-	Serial    string `json:"serial"`
-	State     string `json:"state"` // revoked, already-revoked, unknown
-	Service   string `json:"service,omitempty"`
-	Namespace string `json:"namespace,omitempty"`
-	Reason    string `json:"reason"`
-}
-
-// Schema names the document.
-func (Revoked) Schema() string { return "revoke" }
-
-// Data is a list of one.
-func (d Revoked) Data() any { return []Revoked{d} }
-
-// Text says what happened.
-func (d Revoked) Text(p *Page) {
-	whose := ""
-	if d.Service != "" {
-		whose = " of " + Clean(d.Service+"."+d.Namespace)
-	}
-	switch d.State {
-	case "unknown":
-		p.Say(Bad, "no certificate with serial "+d.Serial+" was ever signed here; nothing was revoked")
-		return
-	case "already-revoked":
-		p.Say(Good, fmt.Sprintf("serial %s%s was revoked before (%s); nothing has changed", ShortHex(d.Serial), whose, d.Reason))
-		return
-	}
-	p.Say(Good, fmt.Sprintf("serial %s%s is revoked (%s)", ShortHex(d.Serial), whose, d.Reason))
-	if d.Service != "" {
-		p.Para(p.Indent(), "It stays in use until its order is given again with --if-due: what is revoked is due.")
-	}
-}
-
 // LogEntry is one entry of the ledger.
 type LogEntry struct {
 	Kind        string    `json:"kind"`

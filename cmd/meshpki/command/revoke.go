@@ -1,0 +1,123 @@
+package command
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+
+	"github.com/meshpki/meshpki/backends/file"
+	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/cmd/meshpki/config"
+	"github.com/meshpki/meshpki/cmd/meshpki/ui"
+	"github.com/meshpki/meshpki/inspect"
+)
+
+func revokeCommand() *command {
+	return &command{
+		name:    "revoke",
+		summary: "revoke a certificate",
+		args:    "SERIAL|FILE…",
+		about: "Records the end of a certificate that this directory's authorities signed, named by its serial number or by a " +
+			"file whose first certificate it is. From then on renewal takes it for due, a revoked " +
+			"intermediate signs no certificate more, and a key that was compromised is not certified again. A revocation is " +
+			"never taken back. Revoking twice changes nothing, but for a reason that has become a compromise.",
+		examples: []example{
+			{"the certificate of a service", "meshpki revoke pki/services/prod/payment/tls.crt --reason keyCompromise"},
+		},
+		exits: exitsOf(codeDone, codeFailed, codeUsage, codeNo),
+		flags: common(
+			text("reason", "why: `"+strings.Join(ca.ReasonNames(), "|")+"` (default unspecified)"),
+		),
+		run: runRevoke,
+	}
+}
+
+func runRevoke(ctx context.Context, c *call) error {
+	args, err := c.arguments(1, -1, "a serial number or a FILE")
+	if err != nil {
+		return err
+	}
+	reason, err := ca.ParseReason(c.String("reason"))
+	if err != nil {
+		err := usagef("--reason: %v", err)
+		if near := config.Nearest(c.String("reason"), ca.ReasonNames()); near != "" {
+			return err.withHint("did you mean %s?", near)
+		}
+		return err
+	}
+	d, err := c.open()
+	if err != nil {
+		return err
+	}
+	doc := ui.RevokedMany{Dir: c.dir()}
+	var failed []error
+	unknown := false
+	for _, arg := range args {
+		done, err := c.revoke(ctx, d, arg, reason)
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		unknown = unknown || done.State == "unknown"
+		doc.List = append(doc.List, done)
+	}
+	if len(doc.List) > 0 {
+		if err := c.say(doc); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(failed) > 0:
+		return c.allOf(failed)
+	case unknown:
+		return errNo
+	}
+	return nil
+}
+
+// revoke revokes what one argument names.
+func (c *call) revoke(ctx context.Context, d *file.Directory, arg string, reason ca.Reason) (ui.Revoked, error) {
+	serial, cert, err := c.serial(arg)
+	if err != nil {
+		return ui.Revoked{}, err
+	}
+	var done file.Revocation
+	if cert != nil {
+		done, err = d.RevokeCertificate(ctx, cert, reason)
+	} else {
+		done, err = d.Revoke(ctx, serial, reason)
+	}
+	doc := ui.Revoked{Serial: ca.FormatSerial(serial), Service: done.Service, Namespace: done.Namespace,
+		Reason: orElse(done.Reason, reason.String()), Before: done.Before, Issuer: done.Issuer, State: "revoked"}
+	switch {
+	case errors.Is(err, ca.ErrUnknownSerial):
+		doc.State = "unknown"
+	case errors.Is(err, ca.ErrRevoked):
+		doc.State, doc.Before = "already-revoked", ""
+	case err != nil:
+		return doc, err
+	case doc.Before != "":
+		doc.State = "reason-changed"
+	}
+	return doc, nil
+}
+
+// serial reads a serial number, or takes it from a file's first certificate, which
+// it gives too.
+func (c *call) serial(arg string) (*big.Int, *x509.Certificate, error) {
+	if n, err := ca.ParseSerial(arg); err == nil {
+		return n, nil, nil
+	}
+	objects, err := c.objects(arg)
+	if err != nil {
+		return nil, nil, err
+	}
+	certs := inspect.Certificates(objects)
+	if len(certs) == 0 {
+		return nil, nil, fmt.Errorf("%s: %w", arg, errNoCertificate)
+	}
+	return certs[0].SerialNumber, certs[0], nil
+}
