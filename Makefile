@@ -15,7 +15,7 @@ help: ## what can be made
 build: ## bin/meshpki
 	@version=$$(git describe --tags --dirty 2>/dev/null || echo dev); \
 	commit=$$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown); \
-	mkdir -p bin && CGO_ENABLED=$${CGO_ENABLED:-0} go build -trimpath -tags urfave_cli_no_docs \
+	mkdir -p bin && CGO_ENABLED=$${CGO_ENABLED:-0} go build -trimpath -tags urfave_cli_no_docs,timetzdata \
 		-ldflags "-s -w -X main.version=$$version -X main.commit=$$commit" -o bin/meshpki ./cmd/meshpki
 
 demo: build ## mutual TLS between two services, in a few seconds

@@ -7,86 +7,227 @@ import (
 	"time"
 )
 
-// Outcome is the result of a decision.
-type Outcome string
+// slow is how far a clock may be behind before it is called wrong: certificates
+// begin that much before they are made.
+const slow = 5 * time.Minute
 
-// The outcomes.
-const (
-	Fresh Outcome = "fresh"
-	Due   Outcome = "due"
-)
-
-// DefaultPercent is the part of a certificate's lifetime after which it is due.
-const DefaultPercent = 66
-
-// State is what a decision is taken on: facts about a certificate in use.
-type State struct {
-	NotBefore, NotAfter time.Time
-	Revoked             bool
-	// Changed says in what the order differs from what is in use; "" where it does not.
-	Changed string
+// check is one reason to do something about a target.
+type check struct {
+	name    string
+	comment string  // why it stands there
+	outcome Outcome // what is to be done where it applies
+	waits   bool    // for a change window
+	gains   bool    // done for a longer life, and for nothing else
+	applies func(c *facts) (reason string)
 }
 
-// Policy says when a certificate is due. The zero value is the default.
-type Policy struct {
-	// Percent of the real lifetime after which it is due: 1 to 99; 0 is the default.
-	Percent int
-	// Before, if not zero, counts from the end instead: due when less than this is left.
-	Before time.Duration
+// checks is the policy, in order: the first that applies and can be acted on decides.
+var checks = []check{
+	{"clock", "what is made by a wrong clock is of use to nobody, and hides what was good",
+		Refused, false, false, (*facts).clock},
+	{"missing", "a service without a certificate does not start",
+		Renew, false, false, (*facts).missing},
+	{"unreadable", "what cannot be read cannot be served",
+		Renew, false, false, (*facts).unreadable},
+	{"mismatch", "a server does not start with another certificate's key",
+		Renew, false, false, (*facts).mismatch},
+	{"revoked", "a revoked certificate is refused by whoever looks",
+		Renew, false, false, (*facts).revoked},
+	{"expired", "an expired one is refused by everybody",
+		Renew, false, false, (*facts).expired},
+	{"issuer", "one that leads to no trusted root is refused as well",
+		Renew, false, false, (*facts).issuer},
+	{"shorter", "with a CA in its chain it ends, whatever its own end is",
+		Renew, true, true, (*facts).shorter},
+	{"window", "renewal may fail a few times before the end",
+		Renew, true, true, (*facts).window},
+	{"order", "what is in use is not what is wanted",
+		Renew, true, false, (*facts).order},
+	{"roots", "who trusts too few roots refuses others, during a rotation too; the certificate stays good",
+		Deliver, true, false, (*facts).roots},
+	{"layout", "files that were changed or lost are as they were by doing nothing else",
+		Deliver, true, false, (*facts).layout},
+	{"attributes", "a key that others may read is no secret for any longer than need be",
+		Deliver, false, false, (*facts).attributes},
 }
 
-// Decision is an outcome with its reason, and when the certificate becomes due by
-// the clock alone.
-type Decision struct {
-	Outcome Outcome
-	Reason  string
-	At      time.Time
+// facts are what the checks look at: a state, a policy and the time.
+type facts struct {
+	State
+	policy Policy
+	now    time.Time
+	ends   time.Time // in fact
+	at     time.Time // due by the clock
+	opens  time.Time // when what waits may be done; now where it need not wait
+	late   time.Time // the opening that would be too late, where that is why it need not wait
 }
 
-// inDays writes whole days as such: 31d, and not 744h0m0s.
-func inDays(d time.Duration) string {
-	const day = 24 * time.Hour
-	if d%day == 0 {
-		return fmt.Sprintf("%dd", d/day)
+func newFacts(s State, p Policy, now time.Time) *facts {
+	c := &facts{State: s, policy: p, now: now}
+	if s.known() {
+		c.ends = s.Ends()
+		c.at = p.DueAt(s.NotBefore, c.ends)
 	}
-	return d.String()
+	c.opens, c.late = c.opening(now)
+	return c
 }
 
-// DueAt is when a certificate of that life becomes due: counted on its real
-// lifetime, whenever it was asked for.
-func (p Policy) DueAt(notBefore, notAfter time.Time) time.Time {
-	if p.Before > 0 {
-		return notAfter.Add(-p.Before)
+// opening is when what may wait is done, from that time on: at once, or when a
+// change window opens. late is an opening that would leave too little time.
+func (c *facts) opening(from time.Time) (opens, late time.Time) {
+	if len(c.policy.Windows) == 0 || c.policy.open(from) {
+		return from, time.Time{}
 	}
-	percent := p.Percent
-	if percent == 0 {
-		percent = DefaultPercent
+	next := c.policy.nextOpening(from)
+	if next.IsZero() {
+		return from, time.Time{}
 	}
-	life := notAfter.Sub(notBefore)
-	return notBefore.Add(life / 100 * time.Duration(percent)).UTC().Truncate(time.Second)
+	if c.known() && next.After(c.ends.Add(-c.policy.margin(c.NotBefore, c.at, c.ends))) {
+		return from, next
+	}
+	return next, time.Time{}
 }
 
-// Decide tells whether a certificate is due. The checks stand in order; the first
-// that applies gives the reason.
-func Decide(s State, p Policy, now time.Time) Decision {
-	at := p.DueAt(s.NotBefore, s.NotAfter)
-	due := func(reason string) Decision { return Decision{Due, reason, at} }
+// right is from when on the clock could be right.
+func (c *facts) right() time.Time {
+	at := c.Seen
+	if c.known() && c.NotBefore.After(at) {
+		at = c.NotBefore
+	}
+	return at.Add(-slow)
+}
+
+func (c *facts) clock() string {
 	switch {
-	// A revoked certificate is refused by whoever looks.
-	case s.Revoked:
-		return due("it is revoked")
-	// An expired one is refused by everybody.
-	case !now.Before(s.NotAfter):
-		return due("it has expired")
-	// What is in use is not what is wanted.
-	case s.Changed != "":
-		return due(s.Changed)
-	// The window in which renewal may still fail a few times.
-	case !now.Before(at):
-		if p.Before > 0 {
-			return due(fmt.Sprintf("less than %s of its life is left", inDays(p.Before)))
-		}
-		return due("its renewal window has begun")
+	case c.known() && c.NotBefore.After(c.now.Add(slow)):
+		return fmt.Sprintf("the clock is wrong: it says %s, and the certificate begins on %s", onDay(c.now), onDay(c.NotBefore))
+	case c.Seen.After(c.now.Add(slow)):
+		return fmt.Sprintf("the clock is wrong: it says %s, and has said %s before", onDay(c.now), onDay(c.Seen))
 	}
-	return Decision{Fresh, "its renewal window has not begun", at}
+	return ""
+}
+
+func (c *facts) missing() string {
+	if c.Missing {
+		return "there is none yet"
+	}
+	return ""
+}
+
+func (c *facts) unreadable() string {
+	if c.Unreadable != "" {
+		return "it cannot be read: " + c.Unreadable
+	}
+	return ""
+}
+
+func (c *facts) mismatch() string { return c.Mismatch }
+
+func (c *facts) revoked() string {
+	if c.Revoked != "" {
+		return c.Revoked + " is revoked"
+	}
+	return ""
+}
+
+func (c *facts) expired() string {
+	switch {
+	case !c.known() || c.now.Before(c.ends):
+		return ""
+	case c.now.Before(c.NotAfter):
+		return "a CA in its chain has expired"
+	}
+	return "it has expired"
+}
+
+func (c *facts) issuer() string { return c.Issuer }
+
+func (c *facts) shorter() string {
+	if c.known() && c.ends.Before(c.NotAfter) && !c.now.Before(c.at) {
+		return fmt.Sprintf("%s: a CA in its chain ends before it, on %s", c.policy.begun(), onDay(c.ends))
+	}
+	return ""
+}
+
+func (c *facts) window() string {
+	if c.known() && !c.now.Before(c.policy.DueAt(c.NotBefore, c.NotAfter)) {
+		return c.policy.begun()
+	}
+	return ""
+}
+
+func (c *facts) order() string      { return c.Changed }
+func (c *facts) roots() string      { return c.Roots }
+func (c *facts) layout() string     { return c.Layout }
+func (c *facts) attributes() string { return c.Attributes }
+
+// gain is by how much a life has to be longer to be worth a renewal. It also keeps
+// an authority that rounds its end down from being asked at every pass.
+func (c *facts) gain() time.Duration {
+	return min(max(c.ends.Sub(c.NotBefore)/100, time.Second), time.Hour)
+}
+
+// heldBy says why the authority could give no longer life; "" where it could, or
+// where that is unknown.
+func (c *facts) heldBy() string {
+	switch {
+	case c.IssuerUntil.IsZero():
+		return ""
+	case !c.IssuerUntil.After(c.now):
+		return "its issuer has ended, on " + onDay(c.IssuerUntil)
+	case !c.known() || c.IssuerUntil.After(c.ends.Add(c.gain())):
+		return ""
+	case !c.ChainEnds.IsZero() && !c.ChainEnds.After(c.ends.Add(time.Second)):
+		return fmt.Sprintf("it ends with its issuer, on %s: a longer-lived issuer is needed", onDay(c.ends))
+	}
+	return fmt.Sprintf("its issuer ends on %s and could give it no longer life", onDay(c.IssuerUntil))
+}
+
+// held tells whether a check that applies is of no use for want of a longer-lived issuer.
+func (c *facts) held(k check, heldBy string) bool {
+	ended := !c.IssuerUntil.IsZero() && !c.IssuerUntil.After(c.now)
+	return k.outcome == Renew && (ended || k.gains && heldBy != "")
+}
+
+// Decide tells what is to be done about a target. The checks stand in order; the
+// first that applies and can be acted on decides. One that is held by the issuer, or
+// waits for a change window, keeps no later one from being acted on. It gives an
+// answer for any facts; it panics for none, and is safe for concurrent use.
+func Decide(s State, p Policy, now time.Time) Decision {
+	c := newFacts(s, p, now)
+	d := Decision{Outcome: Fresh, Reason: "its renewal window has not begun", At: c.at, Ends: c.ends, HeldBy: c.heldBy()}
+	if c.known() {
+		d.Next, _ = c.opening(c.at)
+	}
+	stopped := d
+	for _, k := range checks {
+		reason := k.applies(c)
+		if reason == "" {
+			continue
+		}
+		is := d
+		is.Check, is.Outcome, is.Reason, is.Next = k.name, k.outcome, reason, now
+		switch {
+		case k.outcome == Refused:
+			is.Next = c.right()
+			return is
+		case c.held(k, d.HeldBy):
+			is.Outcome, is.Reason, is.Next = Held, reason+"; "+d.HeldBy, time.Time{}
+			if c.known() && c.ends.After(now) {
+				is.Next = c.ends
+			}
+		case k.waits && c.opens.After(now):
+			is.Outcome, is.Opens, is.Next = Waiting, c.opens, c.opens
+			is.Reason = fmt.Sprintf("%s; its change window opens on %s", reason, onDay(c.opens))
+		case k.waits && !c.late.IsZero():
+			is.Reason = fmt.Sprintf("%s; its next change window, on %s, is too close to its end", reason, onDay(c.late))
+			return is
+		default:
+			return is
+		}
+		if stopped.Outcome == Fresh {
+			stopped = is
+		}
+	}
+	return stopped
 }

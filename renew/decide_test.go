@@ -13,8 +13,8 @@ const day = 24 * time.Hour
 func TestDecide(t *testing.T) {
 	life := State{NotBefore: from, NotAfter: from.Add(30 * day)}
 	revoked, changed, both := life, life, life
-	revoked.Revoked, changed.Changed = true, "the order has changed in: dns"
-	both.Revoked, both.Changed = true, "the order has changed in: dns"
+	revoked.Revoked, changed.Changed = "it", "the order has changed in: dns"
+	both.Revoked, both.Changed = "it", "the order has changed in: dns"
 	for _, test := range []struct {
 		name   string
 		state  State
@@ -24,22 +24,24 @@ func TestDecide(t *testing.T) {
 		reason string
 	}{
 		{"new", life, Policy{}, 0, Fresh, "its renewal window has not begun"},
-		{"before it begins, by a slow clock", life, Policy{}, -time.Hour, Fresh, "its renewal window has not begun"},
+		{"before it begins, by a slow clock", life, Policy{}, -5 * time.Minute, Fresh, "its renewal window has not begun"},
+		{"before it begins, by a wrong clock", life, Policy{}, -5*time.Minute - time.Second, Refused,
+			"the clock is wrong: it says 2026-11-21 11:54 UTC, and the certificate begins on 2026-11-21 12:00 UTC"},
 		{"a second before its window", life, Policy{}, 30*day*66/100 - time.Second, Fresh, "its renewal window has not begun"},
-		{"at its window", life, Policy{}, 30 * day * 66 / 100, Due, "its renewal window has begun"},
+		{"at its window", life, Policy{}, 30 * day * 66 / 100, Renew, "its renewal window has begun"},
 		{"a later window", life, Policy{Percent: 90}, 26 * day, Fresh, "its renewal window has not begun"},
-		{"a later window, begun", life, Policy{Percent: 90}, 27 * day, Due, "its renewal window has begun"},
+		{"a later window, begun", life, Policy{Percent: 90}, 27 * day, Renew, "its renewal window has begun"},
 		{"a window from the end", life, Policy{Before: 10 * day}, 20*day - time.Second, Fresh, "its renewal window has not begun"},
-		{"a window from the end, begun", life, Policy{Before: 10 * day}, 20 * day, Due, "less than 10d of its life is left"},
-		{"a window of hours", life, Policy{Before: 36 * time.Hour}, 29 * day, Due, "less than 36h0m0s of its life is left"},
-		{"a window longer than its life", life, Policy{Before: 31 * day}, 0, Due, "less than 31d of its life is left"},
+		{"a window from the end, begun", life, Policy{Before: 10 * day}, 20 * day, Renew, "less than 10d of its life is left"},
+		{"a window of hours", life, Policy{Before: 36 * time.Hour}, 29 * day, Renew, "less than 36h0m0s of its life is left"},
+		{"a window longer than its life", life, Policy{Before: 31 * day}, 0, Renew, "less than 31d of its life is left"},
 		{"at its last second", life, Policy{Before: time.Second}, 30*day - 2*time.Second, Fresh, "its renewal window has not begun"},
-		{"expired", life, Policy{Before: time.Second}, 30 * day, Due, "it has expired"},
-		{"revoked", revoked, Policy{}, 0, Due, "it is revoked"},
-		{"changed", changed, Policy{}, 0, Due, "the order has changed in: dns"},
-		{"revoked and changed", both, Policy{}, 0, Due, "it is revoked"},
-		{"expired and changed", changed, Policy{}, 31 * day, Due, "it has expired"},
-		{"revoked and expired", revoked, Policy{}, 31 * day, Due, "it is revoked"},
+		{"expired", life, Policy{Before: time.Second}, 30 * day, Renew, "it has expired"},
+		{"revoked", revoked, Policy{}, 0, Renew, "it is revoked"},
+		{"changed", changed, Policy{}, 0, Renew, "the order has changed in: dns"},
+		{"revoked and changed", both, Policy{}, 0, Renew, "it is revoked"},
+		{"expired and changed", changed, Policy{}, 31 * day, Renew, "it has expired"},
+		{"revoked and expired", revoked, Policy{}, 31 * day, Renew, "it is revoked"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := Decide(test.state, test.policy, from.Add(test.after))
@@ -79,10 +81,10 @@ func TestDueOnce(t *testing.T) {
 	due := false
 	for at := from; at.Before(from.Add(40 * day)); at = at.Add(time.Hour) {
 		d := Decide(s, Policy{}, at)
-		if due && d.Outcome != Due {
+		if due && d.Outcome != Renew {
 			t.Fatalf("%s: %s again, after it was due", at, d.Outcome)
 		}
-		due = d.Outcome == Due
+		due = d.Outcome == Renew
 	}
 	if !due {
 		t.Error("never due")

@@ -262,6 +262,7 @@ var owners = []struct {
 	{"github.com/urfave/cli/v2", []string{"cmd/meshpki/command"}, false},
 	{"golang.org/x/term", []string{"cmd/meshpki", "cmd/meshpki/command"}, false},
 	{"github.com/goccy/go-yaml", []string{"cmd/meshpki/config"}, false},
+	{"github.com/hashicorp/cronexpr", []string{"renew"}, false},
 	{"go.step.sm/crypto/pemutil", []string{"internal/pemfile"}, false},
 	{"go.step.sm/crypto/keyutil", []string{"issue"}, false},
 	{"golang.org/x/sys", []string{"internal/durable", "backends/file"}, false},

@@ -56,8 +56,11 @@ func (j *job) run(ctx context.Context) (*issued, error) {
 				return nil, err
 			}
 			present.state, present.reason, present.due = "fresh", decision.Reason, decision.At
-			if decision.Outcome == renew.Fresh {
+			switch decision.Outcome {
+			case renew.Fresh:
 				return present, nil
+			case renew.Refused:
+				return nil, withHint(errors.New(decision.Reason), "set the clock; where the one that made it was wrong, --force issues another")
 			}
 			reason = decision.Reason
 		}
@@ -106,7 +109,7 @@ func (j *job) issue(ctx context.Context, authority ca.Authority) (*issued, error
 	}
 	leaf := credential.Leaf()
 	done := &issued{j: j, state: "issued", chain: credential.Chain, key: credential.Key, record: j.record, asked: order.Validity.NotAfter,
-		leftOut: leftOut, due: j.policy().DueAt(leaf.NotBefore, leaf.NotAfter)}
+		leftOut: leftOut, due: j.policy().DueAt(leaf.NotBefore, renew.Ends(credential.Chain))}
 	facts, err := j.record.Facts(credential, ca.FormatSerial(leaf.SerialNumber), done.due)
 	if err != nil {
 		return nil, err
@@ -259,9 +262,7 @@ func (j *job) decide(ctx context.Context, present *issued) (renew.Decision, erro
 	if err != nil {
 		return renew.Decision{}, err
 	}
-	leaf := present.leaf()
-	state := renew.State{NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter}
-	state.Revoked = anyRevoked(revoked, present.chain)
+	state := stateOf(present.chain, revoked)
 	if changes := present.record.Changes(j.record); len(changes) > 0 {
 		state.Changed = "the order has changed in: " + strings.Join(changes, ", ")
 	}

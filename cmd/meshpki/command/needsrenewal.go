@@ -51,37 +51,39 @@ func runNeedsRenewal(ctx context.Context, c *call) error {
 		return err
 	}
 	leaf := certs[0]
-	state := renew.State{NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter}
 	d, err := c.openIfThere()
 	if err != nil {
 		return err
 	}
+	var revoked ca.Revoked
 	if d != nil {
-		revoked, err := d.Ledger().Revoked(ctx)
-		if err != nil {
+		if revoked, err = d.Ledger().Revoked(ctx); err != nil {
 			return err
 		}
-		state.Revoked = anyRevoked(revoked, certs)
 	}
-	decision := renew.Decide(state, policy, c.env.Now())
+	decision := renew.Decide(stateOf(certs, revoked), policy, c.env.Now())
 	report := inspect.Describe(sources[0], inspect.Object{Kind: inspect.KindCertificate, Index: 1, DER: leaf.Raw, Certificate: leaf}, c.env.Now())
-	if err := c.say(ui.NeedsRenewal{Source: sources[0], Subject: report.Certificate.Name, Due: decision.Outcome == renew.Due,
+	if err := c.say(ui.NeedsRenewal{Source: sources[0], Subject: report.Certificate.Name, Due: decision.Outcome == renew.Renew,
 		Reason: decision.Reason, At: decision.At, NotAfter: leaf.NotAfter.UTC(), Now: c.env.Now()}); err != nil {
 		return err
 	}
-	if decision.Outcome != renew.Due {
+	if decision.Outcome != renew.Renew {
 		return errNo
 	}
 	return nil
 }
 
-// anyRevoked tells whether a certificate of a chain is revoked: with an
-// intermediate, all below it are.
-func anyRevoked(revoked ca.Revoked, chain []*x509.Certificate) bool {
-	return slices.ContainsFunc(chain, func(cert *x509.Certificate) bool {
+// stateOf is what a chain, leaf first, says of itself, and a ledger of it: with an
+// intermediate, all below it are revoked.
+func stateOf(chain []*x509.Certificate, revoked ca.Revoked) renew.State {
+	s := renew.State{NotBefore: chain[0].NotBefore, NotAfter: chain[0].NotAfter, ChainEnds: renew.ChainEnds(chain)}
+	if slices.ContainsFunc(chain, func(cert *x509.Certificate) bool {
 		_, gone := revoked.Certificate(cert)
 		return gone
-	})
+	}) {
+		s.Revoked = "it"
+	}
+	return s
 }
 
 func (c *call) renewalPolicy() (renew.Policy, error) {
