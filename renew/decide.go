@@ -194,7 +194,10 @@ func (c *facts) held(k check, heldBy string) bool {
 // waits for a change window, keeps no later one from being acted on. It gives an
 // answer for any facts; it panics for none, and is safe for concurrent use.
 func Decide(s State, p Policy, now time.Time) Decision {
-	c := newFacts(s, p, now)
+	return newFacts(s, p, now).decide(checks)
+}
+
+func (c *facts) decide(checks []check) Decision {
 	d := Decision{Outcome: Fresh, Reason: "its renewal window has not begun", At: c.at, Ends: c.ends, HeldBy: c.heldBy()}
 	if c.known() {
 		d.Next, _ = c.opening(c.at)
@@ -206,17 +209,17 @@ func Decide(s State, p Policy, now time.Time) Decision {
 			continue
 		}
 		is := d
-		is.Check, is.Outcome, is.Reason, is.Next = k.name, k.outcome, reason, now
+		is.Check, is.Outcome, is.Reason, is.Next = k.name, k.outcome, reason, c.now
 		switch {
 		case k.outcome == Refused:
 			is.Next = c.right()
 			return is
 		case c.held(k, d.HeldBy):
 			is.Outcome, is.Reason, is.Next = Held, reason+"; "+d.HeldBy, time.Time{}
-			if c.known() && c.ends.After(now) {
+			if c.known() && c.ends.After(c.now) {
 				is.Next = c.ends
 			}
-		case k.waits && c.opens.After(now):
+		case k.waits && c.opens.After(c.now):
 			is.Outcome, is.Opens, is.Next = Waiting, c.opens, c.opens
 			is.Reason = fmt.Sprintf("%s; its change window opens on %s", reason, onDay(c.opens))
 		case k.waits && !c.late.IsZero():
