@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/meshpki/meshpki/renew"
 )
 
 // cursor is where the reader is while the fields of a struct are held against
@@ -93,6 +95,18 @@ func (o *Output) check(c cursor) *Error {
 	}
 	if _, ok := c.n.find("layout"); ok && len(o.Layout) == 0 {
 		return c.wrong("layout", "an empty list: name a layout, or leave the key out")
+	}
+	return nil
+}
+
+func (w *Window) check(c cursor) *Error {
+	// The forms of all three have been checked; what is left is how long it may be.
+	length, err := ParseDuration(w.For)
+	if err == nil {
+		w.Window, err = renew.ParseWindow(w.Cron, length, w.Zone)
+	}
+	if err != nil {
+		return c.wrong("for", "%v", err)
 	}
 	return nil
 }

@@ -11,8 +11,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/meshpki/meshpki/internal/spiffeid"
+	"github.com/meshpki/meshpki/renew"
 )
 
 // form is what a text of some kind looks like.
@@ -36,6 +38,8 @@ var forms = map[string]form{
 	"entry name":     {checkEntryName, entryNamePattern},
 	"backend":        {checkBackend, ""},
 	"validity":       {checkValidity, `^([0-9.]+(ns|us|µs|ms|s|m|h|d|w|y))+$`},
+	"cron":           {checkCron, `^ *[^ @]+( +[^ ]+){4} *$`},
+	"zone":           {checkZone, `^[A-Za-z0-9_+/-]+$`},
 	"percent":        {checkPercent, `^[1-9][0-9]?%$`},
 	"mode":           {checkMode, `^0?[4-7][0-7]0$`},
 	"owner":          {checkOwner, ownerPattern},
@@ -204,6 +208,16 @@ func checkValidity(s string) string {
 
 func checkPercent(s string) string {
 	_, err := ParsePercent(s)
+	return said(err)
+}
+
+func checkCron(s string) string {
+	_, err := renew.ParseWindow(s, time.Hour, "")
+	return said(err)
+}
+
+func checkZone(s string) string {
+	_, err := renew.ParseWindow("0 0 * * *", time.Hour, s)
 	return said(err)
 }
 

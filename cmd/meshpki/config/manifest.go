@@ -1,5 +1,7 @@
 package config
 
+import "github.com/meshpki/meshpki/renew"
+
 // The structs below are the manifest as it is written. Their tags say what the
 // reader (decode.go), the JSON schema (schema.go) and the tests go by:
 //
@@ -38,10 +40,25 @@ type Defaults struct {
 	KeyType   string  `yaml:"keyType" of:"ec-p256 ec-p384 ed25519 rsa-2048 rsa-3072 rsa-4096" doc:"The kind of private key."`
 	Backend   string  `yaml:"backend" is:"backend" like:"local" doc:"Who signs; before the manifest's own backend."`
 	Layout    Layouts `yaml:"layout" like:"tls" doc:"The files that are written, one layout or a list of them."`
+	Windows   Windows `yaml:"windows" doc:"When what can wait may be done; without it, at any time."`
 }
 
 // Layouts are names of layouts, as written; whoever writes files knows which exist.
 type Layouts []string
+
+// Windows are change windows; an empty list, and not none, is any time.
+type Windows []Window
+
+// Window is a change window. Line and Column are where it begins.
+type Window struct {
+	Place `yaml:"-"`
+
+	Cron string `yaml:"cron" need:"yes" is:"cron" like:"0 2 * * 2" doc:"When it opens: minute, hour, day of the month, month, day of the week."`
+	For  string `yaml:"for" need:"yes" is:"validity" like:"3h" doc:"How long it is open, 7d at the most."`
+	Zone string `yaml:"zone" is:"zone" like:"Europe/Berlin" doc:"The time zone of cron; without it, UTC. Local is the machine's."`
+
+	Window renew.Window `yaml:"-"` // as it was read
+}
 
 // Service is one certificate under care. Line and Column are where it begins.
 type Service struct {
@@ -63,6 +80,7 @@ type Service struct {
 	Backend    string   `yaml:"backend" is:"backend" like:"local" doc:"Who signs."`
 	Allow      []string `yaml:"allow" like:"account" doc:"Reserved: who may call it."`
 	Outputs    []Output `yaml:"outputs" doc:"Where its files go."`
+	Windows    Windows  `yaml:"windows" doc:"When what can wait may be done, such as renewal by the clock; an empty list is any time."`
 	Hook       Hook     `yaml:"hook" like:"[/usr/bin/systemctl, try-reload-or-restart, payment.service]" doc:"What to do once the files are new: the words of one command, or a list of steps."`
 	Confirm    *Confirm `yaml:"confirm" like:"tls://127.0.0.1:8443" doc:"How to see that the new certificate is served; a URL is short for endpoint."`
 }
@@ -152,6 +170,20 @@ func (m *Manifest) LayoutsOf(o *Output) Layouts {
 		return m.Defaults.Layout
 	}
 	return Layouts{"tls"}
+}
+
+// WindowsOf are the change windows of a service: its own, else those of the
+// defaults. None is any time.
+func (m *Manifest) WindowsOf(s *Service) []renew.Window {
+	windows := s.Windows
+	if windows == nil {
+		windows = m.Defaults.Windows
+	}
+	var out []renew.Window
+	for _, w := range windows {
+		out = append(out, w.Window)
+	}
+	return out
 }
 
 // Wrong is an error of a caller that found something to be wrong with what the

@@ -140,6 +140,7 @@ func TestSchemaAgreesWithTheReader(t *testing.T) {
 		"backends:\n  v: {vault: {mount: pki, mode: sign-verbatim, issuer: a, address: 'unix:///run/agent', auth: {kubernetes: {role: a}}}}\n  w: {vault: {mount: pki, role: b, auth: {approle: {roleId: a, secretIdFile: b, wrapped: true}}}}\n",
 		"backends:\n  a: {acme: {directory: 'https://x/dir', contact: [a@b.c], eab: {keyId: a, hmacKeyFile: b}}}\n  b: {awspca: {arn: 'arn:aws-cn:acm-pca:cn-north-1:111122223333:certificate-authority/1'}}\n  c: {kubernetes: {signerName: a.b/c}}\n  d: {local: {intermediate: x}}\n",
 		"defaults: {layout: [pem, tls], keyType: rsa-3072, profile: peer, validity: 1.5h, renewAt: 1%}\n",
+		"defaults: {windows: [{cron: 0 2 * * 2, for: 3h}]}\nservices:\n  - {name: a, windows: []}\n  - {name: b, windows: [{cron: '*/5 0-6 * * mon-fri', for: 7d, zone: America/New_York}, {cron: 0 0 L * *, for: 1h30m, zone: Local}]}\n",
 		"services:\n  - {name: a_b, identity: kuma, dns: ['*.a.b', x_y], ip: ['fd00::5'], email: [a.b@c.d], uri: ['urn:x:y'], spiffeId: 'spiffe://a/b', commonName: 'Any Thing', hook: [a]}\n",
 		"services:\n  - name: a\n    hook: [{signal: {pidFile: /run/x, signal: HUP, user: root}}, {haproxy: {socket: a, cert: b}}, {http: {url: 'http://[::1]/', timeout: 3s}}, {rollout: {kind: Deployment, name: a}}, {exec: [a]}]\n    confirm: smtp://mail\n",
 	} {
@@ -154,6 +155,7 @@ func TestSchemaAgreesWithTheReader(t *testing.T) {
 		"dns: x\n", "trustDomain: UPPER\n", "defaults: {renewAt: 100%}\n", "defaults: {keyType: rsa-1024}\n", "services: {}\n", "services: [{}]\n", "services: [{name: A}]\n",
 		"services: [{name: a, outputs: [{}]}]\n", "services: [{name: a, outputs: [{to: ''}]}]\n", "services: [{name: a, outputs: [{to: x, mode: '0644'}]}]\n", "services: [{name: a, outputs: [{to: x, layout: []}]}]\n",
 		"services: [{name: a, hook: []}]\n", "services: [{name: a, hook: x}]\n", "services: [{name: a, hook: [{}]}]\n", "services: [{name: a, hook: [{exec: [a], http: {url: 'http://a'}}]}]\n", "services: [{name: a, confirm: {answers: 1}}]\n",
+		"defaults: {windows: [{cron: 0 2 * *, for: 3h}]}\n", "defaults: {windows: [{for: 3h}]}\n", "defaults: {windows: [{cron: 0 2 * * 2}]}\n", "defaults: {windows: [{cron: 0 2 * * 2, for: 3h, zone: a b}]}\n",
 		"backends: {a: {}}\n", "backends: {a: {vault: {mount: pki, role: x, auth: {token: hunter2}}}}\n", "backends: {'a b': {local: {intermediate: x}}}\n",
 	} {
 		if _, err := Parse("m", []byte(head+body)); err == nil {

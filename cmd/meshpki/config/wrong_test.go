@@ -108,7 +108,7 @@ func TestParseRefusesKeys(t *testing.T) {
 		{"checkpointTo: \"\"\n", "m.yaml:2:15: checkpointTo: an empty text: give it a value, or leave the key out", ""},
 		{"services:\n  - dns: [a.b]\n", "m.yaml:3:5: services[0]: name is missing", "for example: name: payment"},
 		{"services:\n  - payment\n", "m.yaml:3:5: services[0]: one text where keys are expected",
-			"known here: name, namespace, identity, spiffeId, dns, ip, email, uri, profile, validity, renewAt, keyType, commonName, backend, allow, outputs, hook, confirm"},
+			"known here: name, namespace, identity, spiffeId, dns, ip, email, uri, profile, validity, renewAt, keyType, commonName, backend, allow, outputs, windows, hook, confirm"},
 		{"services:\n  a: {name: b}\n", "m.yaml:3:3: services: keys where a list is expected", ""},
 		{"services: payment\n", "m.yaml:2:11: services: one text where a list is expected", ""},
 		{"services:\n  - name: [a]\n", "m.yaml:3:11: services[0].name: a list where one text is expected", "for example: name: payment"},
