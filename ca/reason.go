@@ -36,6 +36,16 @@ func (r Reason) String() string {
 	return fmt.Sprintf("reason %d", int(r))
 }
 
+// reasonOf reads a reason as String writes it, which a ledger has many of.
+func reasonOf(s string) Reason {
+	for r, name := range reasonNames {
+		if name == s {
+			return r
+		}
+	}
+	return Unspecified
+}
+
 // Known tells whether the standard has this reason.
 func (r Reason) Known() bool { _, ok := reasonNames[r]; return ok }
 
