@@ -61,8 +61,8 @@ func ReasonNames() []string {
 }
 
 // ParseReason reads a reason's name, in whatever case, with or without '-'. The
-// empty name is unspecified. certificateHold is refused: nothing here takes a
-// revocation back.
+// empty name is unspecified. certificateHold and removeFromCRL are refused: nothing
+// here takes a revocation back.
 func ParseReason(s string) (Reason, error) {
 	if s == "" {
 		return Unspecified, nil
@@ -73,7 +73,10 @@ func ParseReason(s string) (Reason, error) {
 			return r, nil
 		}
 	}
-	if fold(s) == "certificatehold" {
+	switch fold(s) {
+	case "removefromcrl":
+		return 0, fmt.Errorf("reason %s: a revocation is never taken back here (RFC 5280, Section 5.3.1)", quoteShort(s))
+	case "certificatehold":
 		return 0, fmt.Errorf("reason %s: a revocation is never taken back here, so a certificate cannot be put on hold", quoteShort(s))
 	}
 	return 0, fmt.Errorf("reason %s is none of %s", quoteShort(s), strings.Join(ReasonNames(), ", "))

@@ -15,10 +15,12 @@ import (
 )
 
 // Revocation is a certificate that is revoked: its entry with the reason that
-// counts, and the reason that counted before; "" where it was not revoked.
+// counts, the reason that counted before ("" where it was not revoked), and the
+// name of the authority that signed it.
 type Revocation struct {
 	ca.Entry
-	Before string
+	Before    string
+	Authority string
 }
 
 // Revoke revokes a certificate that any authority of the directory signed, by its
@@ -68,7 +70,7 @@ func (d *Directory) revoke(ctx context.Context, serial *big.Int, der []byte, rea
 	if errors.Is(err, ca.ErrRevoked) {
 		entry.Reason = before.Reason
 	}
-	return Revocation{entry, before.Reason}, err
+	return Revocation{entry, before.Reason, all[signer].Name}, err
 }
 
 // find gives the entry of the certificate with that serial number.

@@ -32,6 +32,7 @@ var documents = []struct {
 	{ui.Issued{}, true},
 	{ui.IssuedMany{}, true},
 	{ui.RevokedMany{}, true},
+	{ui.CRL{}, false},
 	{ui.Log{}, true},
 	{ui.LogVerified{}, false},
 	{ui.Inspection{}, true},

@@ -98,7 +98,7 @@ func pending(all []ca.Entry) []ca.Entry {
 // logEntry turns an entry of the ledger into a line of the document.
 func logEntry(e ca.Entry, revoked ca.Revoked, now time.Time) ui.LogEntry {
 	out := ui.LogEntry{Kind: string(e.Kind), At: e.At.UTC(), Serial: e.Serial, Issuer: e.Issuer, Service: e.Service,
-		Namespace: e.Namespace, Reason: e.Reason, Note: e.Note}
+		Namespace: e.Namespace, NotAfter: e.NotAfter.UTC(), Reason: e.Reason, Number: e.Number, SHA256: e.SHA256, Note: e.Note}
 	if len(e.Certificate) == 0 {
 		return out
 	}

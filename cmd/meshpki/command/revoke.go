@@ -21,13 +21,11 @@ func revokeCommand() *command {
 		summary: "revoke a certificate",
 		args:    "SERIAL|FILE…",
 		about: "Records the end of a certificate that this directory's authorities signed, named by its serial number or by a " +
-			"file whose first certificate it is. From then on renewal takes it for due, a revoked " +
+			"file whose first certificate it is. From then on renewal takes it for due, meshpki crl lists it, a revoked " +
 			"intermediate signs no certificate more, and a key that was compromised is not certified again. A revocation is " +
 			"never taken back. Revoking twice changes nothing, but for a reason that has become a compromise.",
-		examples: []example{
-			{"the certificate of a service", "meshpki revoke pki/services/prod/payment/tls.crt --reason keyCompromise"},
-		},
-		exits: exitsOf(codeDone, codeFailed, codeUsage, codeNo),
+		examples: []example{{"the certificate of a service", "meshpki revoke pki/services/prod/payment/tls.crt --reason keyCompromise"}},
+		exits:    exitsOf(codeDone, codeFailed, codeUsage, codeNo),
 		flags: common(
 			text("reason", "why: `"+strings.Join(ca.ReasonNames(), "|")+"` (default unspecified)"),
 		),
@@ -92,6 +90,9 @@ func (c *call) revoke(ctx context.Context, d *file.Directory, arg string, reason
 	}
 	doc := ui.Revoked{Serial: ca.FormatSerial(serial), Service: done.Service, Namespace: done.Namespace,
 		Reason: orElse(done.Reason, reason.String()), Before: done.Before, Issuer: done.Issuer, State: "revoked"}
+	if doc.Authority = done.Authority; done.Authority == d.Settings().Issuing {
+		doc.Authority = "" // which crl takes by itself
+	}
 	switch {
 	case errors.Is(err, ca.ErrUnknownSerial):
 		doc.State = "unknown"

@@ -17,7 +17,7 @@ func root() *command {
 		exits: exitsOf(codeDone, codeFailed, codeUsage, codeNo, codeRefused, codePartial, codeInterrupted),
 		flags: common(),
 		sub: []*command{
-			caCommand(), issueCommand(), revokeCommand(), logCommand(),
+			caCommand(), issueCommand(), revokeCommand(), crlCommand(), logCommand(),
 			inspectCommand(), verifyCommand(), needsRenewalCommand(),
 			demoCommand(), versionCommand(), completionCommand(), manCommand(),
 		},

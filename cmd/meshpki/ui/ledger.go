@@ -58,6 +58,8 @@ type LogEntry struct {
 	State       string    `json:"state,omitempty"` // valid, expired, revoked
 	Fingerprint string    `json:"fingerprint,omitempty"`
 	Reason      string    `json:"reason,omitempty"`
+	Number      string    `json:"number,omitempty"`
+	SHA256      string    `json:"sha256,omitempty"`
 	Note        string    `json:"note,omitempty"`
 }
 
@@ -94,10 +96,14 @@ func (d Log) Text(p *Page) {
 		if e.State == "revoked" || e.State == "expired" {
 			sign = Look
 		}
-		if e.Kind == "revocation" {
+		what := ShortHex(e.Serial)
+		switch e.Kind {
+		case "revocation":
 			state = e.Reason
+		case "crl":
+			what, who, state = ShortHex(e.SHA256), Clean(e.Issuer), "number "+Clean(e.Number)
 		}
-		rows = append(rows, Row{sign, []string{Date(e.At), e.Kind, ShortHex(e.Serial), who, state}})
+		rows = append(rows, Row{sign, []string{Date(e.At), e.Kind, what, who, state}})
 	}
 	p.Table(rows)
 }

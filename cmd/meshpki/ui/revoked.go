@@ -1,6 +1,10 @@
 package ui
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Revoked is what became of one certificate that was to be revoked.
 type Revoked struct {
@@ -11,6 +15,7 @@ type Revoked struct {
 	Issuer    string `json:"issuer,omitempty"`
 	Reason    string `json:"reason"`
 	Before    string `json:"reasonBefore,omitempty"`
+	Authority string `json:"-"` // whose CRL will list it; empty for the default one
 }
 
 // RevokedMany is the answer of revoke.
@@ -33,13 +38,20 @@ func (d RevokedMany) Data() any {
 // Text says what happened, and what is still to be done.
 func (d RevokedMany) Text(p *Page) {
 	services := false
+	var lists []string
 	for _, r := range d.List {
 		r.text(p)
 		isNew := r.State == "revoked" || r.State == "reason-changed"
+		if isNew && !slices.Contains(lists, r.Authority) {
+			lists = append(lists, r.Authority)
+		}
 		services = services || isNew && r.Service != ""
 	}
 	if services {
 		p.Para(p.Indent(), "It stays in use until its order is given again with --if-due: what is revoked is due.")
+	}
+	for _, name := range lists {
+		p.Next(strings.TrimRight("meshpki crl "+name, " ") + DirFlag(d.Dir))
 	}
 }
 
