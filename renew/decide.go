@@ -72,20 +72,12 @@ func newFacts(s State, p Policy, now time.Time) *facts {
 	return c
 }
 
-// opening is when what may wait is done, from that time on: at once, or when a
-// change window opens. late is an opening that would leave too little time.
+// opening is when what may wait is done, from that time on.
 func (c *facts) opening(from time.Time) (opens, late time.Time) {
-	if len(c.policy.Windows) == 0 || c.policy.open(from) {
-		return from, time.Time{}
+	if !c.known() {
+		return c.policy.opening(from, time.Time{}, Window.Next)
 	}
-	next := c.policy.nextOpening(from)
-	if next.IsZero() {
-		return from, time.Time{}
-	}
-	if c.known() && next.After(c.ends.Add(-c.policy.margin(c.NotBefore, c.at, c.ends))) {
-		return from, next
-	}
-	return next, time.Time{}
+	return c.policy.opening(from, c.ends.Add(-c.policy.margin(c.NotBefore, c.at, c.ends)), Window.Next)
 }
 
 // right is from when on the clock could be right.

@@ -36,6 +36,10 @@ type Policy struct {
 // real lifetime, whenever it was asked for, to the shortest end in its chain (Ends).
 // It lies within its life, at whole seconds, jitter included.
 func (p Policy) DueAt(notBefore, ends time.Time) time.Time {
+	return p.dueAt(notBefore, ends, p.part())
+}
+
+func (p Policy) dueAt(notBefore, ends time.Time, part uint64) time.Time {
 	life := ends.Sub(notBefore)
 	if life <= 0 {
 		return notBefore.UTC()
@@ -47,7 +51,7 @@ func (p Policy) DueAt(notBefore, ends time.Time) time.Time {
 	if at.Before(notBefore) {
 		at = notBefore
 	}
-	at = at.Add(p.putOff(life, ends.Sub(at)))
+	at = at.Add(p.putOff(part, life, ends.Sub(at)))
 	if whole := at.UTC().Truncate(time.Second); !whole.Before(notBefore) {
 		return whole
 	}
@@ -62,15 +66,23 @@ func (p Policy) percent() int {
 	return min(max(p.Percent, 1), 99)
 }
 
-// putOff is the name's own part of the jitter: evenly spread, and always the same.
-func (p Policy) putOff(life, left time.Duration) time.Duration {
+// part is the name's own part of the jitter, of 2^64: evenly spread over names.
+func (p Policy) part() uint64 {
+	if p.Jitter <= 0 {
+		return 0
+	}
+	sum := sha256.Sum256([]byte(p.Name))
+	return binary.BigEndian.Uint64(sum[:8])
+}
+
+// putOff is by how much a name is due later than others, for its part of the jitter.
+func (p Policy) putOff(part uint64, life, left time.Duration) time.Duration {
 	if p.Jitter <= 0 || left <= 0 {
 		return 0
 	}
 	span := min(life/100*time.Duration(min(p.Jitter, 100)), left/2)
-	sum := sha256.Sum256([]byte(p.Name))
-	part, _ := bits.Mul64(uint64(span), binary.BigEndian.Uint64(sum[:8]))
-	return time.Duration(part)
+	by, _ := bits.Mul64(uint64(span), part)
+	return time.Duration(by)
 }
 
 // margin is how long before its end a certificate is renewed whatever the change

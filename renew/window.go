@@ -61,10 +61,7 @@ func (w Window) String() string {
 }
 
 // Open tells whether the window is open at a time.
-func (w Window) Open(at time.Time) bool {
-	next := w.Next(at.Add(-w.length))
-	return !next.IsZero() && !next.After(at)
-}
+func (w Window) Open(at time.Time) bool { return isOpen(w, at, Window.Next) }
 
 // Next is when the window opens next, later than at; zero where it never does.
 func (w Window) Next(at time.Time) time.Time {
@@ -111,22 +108,32 @@ func (w Window) moment(shown time.Time) time.Time {
 	return t
 }
 
-// open tells whether a change window is open.
-func (p Policy) open(at time.Time) bool {
+// opening is when what may wait is done, from that time on: at once, or when a
+// change window opens, as next tells. One later than last, if that is not zero, is too
+// late: it is then told besides, and nothing waits for it.
+func (p Policy) opening(from, last time.Time, next func(Window, time.Time) time.Time) (opens, late time.Time) {
+	if len(p.Windows) == 0 {
+		return from, late
+	}
+	var first time.Time
 	for _, w := range p.Windows {
-		if w.Open(at) {
-			return true
+		if isOpen(w, from, next) {
+			return from, late
+		}
+		if n := next(w, from); !n.IsZero() && (first.IsZero() || n.Before(first)) {
+			first = n
 		}
 	}
-	return false
+	switch {
+	case first.IsZero():
+		return from, late
+	case !last.IsZero() && first.After(last):
+		return from, first
+	}
+	return first, late
 }
 
-// nextOpening is the first opening after a time; zero where there is none.
-func (p Policy) nextOpening(at time.Time) (first time.Time) {
-	for _, w := range p.Windows {
-		if next := w.Next(at); !next.IsZero() && (first.IsZero() || next.Before(first)) {
-			first = next
-		}
-	}
-	return first
+func isOpen(w Window, at time.Time, next func(Window, time.Time) time.Time) bool {
+	opened := next(w, at.Add(-w.length))
+	return !opened.IsZero() && !opened.After(at)
 }

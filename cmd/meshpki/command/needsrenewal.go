@@ -19,7 +19,7 @@ func needsRenewalCommand() *command {
 		summary: "tell systemd or a script whether a certificate is due",
 		args:    "FILE",
 		about: "Tells whether the first certificate of a file is due for renewal: when 66 % of its lifetime has passed, or " +
-			"what --expires-in says; when it has expired; and when the directory's ledger says that it is revoked. " +
+			"what --expires-in says, counted to the first end in its chain; when it has expired; and when the directory's ledger says that it is revoked. " +
 			"The exit code is what systemd's ExecCondition wants, and differs from that of every other command.",
 		examples: []example{
 			{"is it due?", "meshpki needs-renewal pki/services/default/payment/tls.crt"},
