@@ -20,6 +20,7 @@ type Output struct {
 	Layouts      []Layout
 	Owner, Group string
 	Mode         fs.FileMode // of secret files; zero is 0600
+	Swap         string      // as in Set
 }
 
 // Preparer is implemented by a Store that can tell beforehand that a set could
@@ -65,7 +66,7 @@ func Prepare(ctx context.Context, outputs []Output, names []string, replace bool
 }
 
 func (o Output) set(files Files, facts map[string]string, replace bool) Set {
-	return Set{Files: files, Facts: facts, Owner: o.Owner, Group: o.Group, Mode: o.Mode, Replace: replace}
+	return Set{Files: files, Facts: facts, Owner: o.Owner, Group: o.Group, Mode: o.Mode, Swap: o.Swap, Replace: replace}
 }
 
 // Deliver lays the credential out and saves it in every place. Each place gets

@@ -22,8 +22,8 @@ type Order struct {
 
 	// Key is used instead of a new one.
 	Key crypto.Signer
-	// CSR, in DER, is somebody else's request: its key is certified and no key is
-	// made. Key must be nil.
+	// CSR, in DER, is the request as it is sent. Without Key it is somebody else's,
+	// and no key is made; with Key it is that key's: see Seal.
 	CSR []byte
 	// Resume and Pending carry a slow authority's work over a crash: see ca.Request.
 	Token   [32]byte
@@ -73,6 +73,17 @@ func (o Order) request() (ca.Request, crypto.Signer, error) {
 	}
 	req.CSR, err = newCSR(key, o.Identity)
 	return req, key, err
+}
+
+// Seal makes the key and the request of an order now, so that they can be written
+// down before an authority is asked, and asked for again after a crash.
+func (o *Order) Seal() error {
+	req, key, err := o.request()
+	if err != nil {
+		return err
+	}
+	o.CSR, o.Key = req.CSR, key
+	return nil
 }
 
 // Preview is Obtain for an authority that can show what it would certify; the key

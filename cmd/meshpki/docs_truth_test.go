@@ -124,7 +124,7 @@ func TestDocsNameWhatThereIs(t *testing.T) {
 			}
 		}
 	}
-	for _, c := range []string{"renew", "probe", "status", "plan", "apply", "units", "backend", "ca rotate", "ca export", "ca csr", "ca sign", "ca import"} {
+	for _, c := range []string{"probe", "status", "plan", "apply", "units", "backend", "ca rotate", "ca export", "ca csr", "ca sign", "ca import"} {
 		if _, code := helpOf(strings.Fields(c)...); code == 0 {
 			t.Errorf("meshpki %s is there now: README.md and docs speak of it as to come", c)
 		}

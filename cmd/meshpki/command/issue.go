@@ -113,8 +113,9 @@ type job struct {
 	csr      []byte
 	backend  string
 	outputs  []issue.Output
-	shown    []string // the places as they were given
-	names    []string // of the files to come
+	shown    []string         // the places as they were given
+	named    [][]layout.Named // of each of outputs
+	names    []string         // of the files to come
 	// register is the service's own place, where the order is remembered when the
 	// files go elsewhere; nil where they go there.
 	register          issue.Store
@@ -298,6 +299,7 @@ func (j *job) open(own string) error {
 		if err != nil {
 			return usagef("%v", err)
 		}
+		j.named = append(j.named, named)
 		store, err := j.c.env.Registry.Store(o.To, j.c.options())
 		if err != nil {
 			return err

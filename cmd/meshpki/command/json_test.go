@@ -38,6 +38,7 @@ var documents = []struct {
 	{ui.Inspection{}, true},
 	{ui.Verification{}, true},
 	{ui.NeedsRenewal{}, true},
+	{ui.Renewal{}, true},
 	{ui.Demo{}, false},
 	{ui.Version{}, false},
 }

@@ -18,7 +18,7 @@ func root() *command {
 		flags: common(),
 		sub: []*command{
 			caCommand(), issueCommand(), revokeCommand(), crlCommand(), logCommand(),
-			inspectCommand(), verifyCommand(), needsRenewalCommand(),
+			inspectCommand(), verifyCommand(), renewCommand(), needsRenewalCommand(),
 			demoCommand(), versionCommand(), completionCommand(), manCommand(),
 		},
 	}

@@ -1,0 +1,273 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/meshpki/meshpki/backends/file"
+	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/cmd/meshpki/config"
+	"github.com/meshpki/meshpki/cmd/meshpki/ui"
+	"github.com/meshpki/meshpki/issue"
+	"github.com/meshpki/meshpki/renew"
+)
+
+// care is everything under care: what the manifest lists, and what was issued
+// without it.
+type care struct {
+	c   *call
+	dir *file.Directory
+	m   *config.Manifest // nil where there is none
+	// listed is which services the manifest names, as namespace.service.
+	listed map[string]int
+	// names, unless nil, are the only ones that are wanted.
+	names map[string]bool
+	reuse bool
+}
+
+// underCare finds what is under care. Without a state directory there is nothing to
+// be looked after, and that is an error: never "nothing to do".
+func (c *call) underCare() (*care, error) {
+	d, err := c.open()
+	if err != nil {
+		return nil, err
+	}
+	m, err := c.manifest()
+	if err != nil {
+		return nil, err
+	}
+	k := &care{c: c, dir: d, m: m, listed: map[string]int{}}
+	if m != nil {
+		for i := range m.Services {
+			k.listed[m.NamespaceOf(&m.Services[i])+"."+m.Services[i].Name] = i
+		}
+	}
+	return k, nil
+}
+
+// only keeps to the services that are named, as payment or payment.prod. A name that
+// nobody has is a usage error.
+func (k *care) only(names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	known, err := k.known()
+	if err != nil {
+		return err
+	}
+	k.names = map[string]bool{}
+	for _, n := range names {
+		var found []string
+		for _, id := range known {
+			namespace, service, _ := strings.Cut(id, ".")
+			if n == service+"."+namespace || n == service {
+				found = append(found, id)
+			}
+		}
+		switch len(found) {
+		case 1:
+			k.names[found[0]] = true
+		case 0:
+			labels := make([]string, 0, len(known))
+			for _, id := range known {
+				_, service, _ := strings.Cut(id, ".")
+				labels = append(labels, service, label(id))
+			}
+			err := usagef("no service %q is under care", n)
+			if near := config.Nearest(n, labels); near != "" {
+				return err.withHint("did you mean %s?", near)
+			}
+			return err.withHint("meshpki status lists them")
+		default:
+			return usagef("%q is a service of several namespaces: %s", n, ui.List(labels(found), 5))
+		}
+	}
+	return nil
+}
+
+func labels(ids []string) []string {
+	var out []string
+	for _, id := range ids {
+		out = append(out, label(id))
+	}
+	return out
+}
+
+// label is the name for people of namespace.service.
+func label(id string) string {
+	namespace, service, _ := strings.Cut(id, ".")
+	return service + "." + namespace
+}
+
+// known lists everything under care, as namespace.service, in order.
+func (k *care) known() ([]string, error) {
+	ids := make([]string, 0, len(k.listed))
+	for id := range k.listed {
+		ids = append(ids, id)
+	}
+	stores, err := k.dir.Services()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range stores {
+		if id := idOf(s); !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+// idOf is whose own place a store is, as namespace.service.
+func idOf(s *file.Store) string {
+	path := s.String()
+	return filepath.Base(filepath.Dir(path)) + "." + filepath.Base(path)
+}
+
+func (k *care) wants(id string) bool { return k.names == nil || k.names[id] }
+
+// candidates gives every service under care, each to be made into a target when its
+// turn has come. A manifest that is wrong anywhere ends the pass before anything is done.
+func (k *care) candidates() (iter.Seq[renew.Candidate], error) {
+	stores, err := k.dir.Services()
+	if err != nil {
+		return nil, err
+	}
+	return func(yield func(renew.Candidate) bool) {
+		if k.m != nil {
+			for i := range k.m.Services {
+				s := &k.m.Services[i]
+				if !k.wants(k.m.NamespaceOf(s) + "." + s.Name) {
+					continue
+				}
+				if !yield(func(context.Context) (*renew.Target, error) { return k.listedTarget(i) }) {
+					return
+				}
+			}
+		}
+		for _, s := range stores {
+			id := idOf(s)
+			if _, listed := k.listed[id]; listed || !k.wants(id) {
+				continue
+			}
+			if !yield(func(ctx context.Context) (*renew.Target, error) { return k.unlistedTarget(ctx, s) }) {
+				return
+			}
+		}
+	}, nil
+}
+
+// listedTarget is a service of the manifest as a target.
+func (k *care) listedTarget(i int) (*renew.Target, error) {
+	j, err := k.c.manifestJob(k.dir, k.m, &k.m.Services[i], i)
+	if err != nil {
+		return nil, errors.Join(renew.ErrAbort, err)
+	}
+	t := j.target(k.reuse)
+	t.Listed = true
+	t.Policy.Windows = k.m.WindowsOf(&k.m.Services[i])
+	if err := k.c.serving(t, k.m, i); err != nil {
+		return nil, errors.Join(renew.ErrAbort, err)
+	}
+	return t, nil
+}
+
+// errGone says that a directory among the services' own holds nothing.
+var errGone = errors.New("nothing is kept there")
+
+// unlistedTarget is a service that was issued without a manifest: its order is kept
+// with its files.
+func (k *care) unlistedTarget(ctx context.Context, s *file.Store) (*renew.Target, error) {
+	t := &renew.Target{Name: label(idOf(s))}
+	set, _, err := s.Load(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errGone
+	}
+	if err != nil {
+		return t, &issue.PlaceError{Place: s.String(), Err: err}
+	}
+	r, err := issue.RecordOf(set.Facts)
+	if err != nil {
+		return t, &issue.PlaceError{Place: s.String(), Err: err}
+	}
+	if r.Namespace+"."+r.Service != idOf(s) {
+		return t, &issue.PlaceError{Place: s.String(), Err: fmt.Errorf("it holds the certificate of %s.%s", r.Service, r.Namespace)}
+	}
+	j := &job{c: k.c, dir: k.dir, record: r, backend: r.Backend}
+	if k.m != nil {
+		if j.backend, err = resolveBackend(k.m, r.Backend); err != nil {
+			return t, err
+		}
+	}
+	j.record.Outputs = slices.Clone(r.Outputs)
+	own := k.dir.ServicePath(r.Namespace, r.Service)
+	for i := range j.record.Outputs {
+		if j.record.Outputs[i].To == "" {
+			j.record.Outputs[i].To = own
+		}
+	}
+	if err := j.open(own); err != nil {
+		return t, err
+	}
+	return j.target(k.reuse), nil
+}
+
+// target is what a job orders, as renewal sees it.
+func (j *job) target(reuse bool) *renew.Target {
+	t := &renew.Target{
+		Name: j.label(), Record: j.record, Policy: j.policy(), Backend: j.backend, ReuseKey: reuse,
+	}
+	t.Policy.Name, t.Policy.Jitter = t.Name, renew.DefaultJitter
+	for i, o := range j.outputs {
+		t.Places = append(t.Places, renew.Place{Output: o, Named: j.named[i], To: j.record.Outputs[i].To})
+	}
+	if j.register != nil {
+		t.Places = append(t.Places, renew.Place{Output: issue.Output{Store: j.register}})
+	}
+	return t
+}
+
+// renewer is the one that works on this directory.
+func (k *care) renewer() *renew.Renewer {
+	options := k.c.options()
+	return &renew.Renewer{
+		Open:    k.authority,
+		Outlook: k.outlook,
+		Revoked: k.dir.Ledger().Revoked,
+		Memory:  k.dir.Memory(),
+		Lock: func(ctx context.Context, t *renew.Target) (func() error, error) {
+			lock, err := k.dir.LockService(ctx, t.Record.Namespace, t.Record.Service)
+			if err != nil {
+				return nil, err
+			}
+			return lock.Release, nil
+		},
+		Now:    options.Now,
+		Ledger: k.dir.Ledger(),
+		Lookup: func(name string) (string, bool) {
+			v := k.c.env.Getenv(name)
+			return v, v != ""
+		},
+		Workers: workers,
+	}
+}
+
+// authority opens the authority of a reference, ready to sign.
+func (k *care) authority(ctx context.Context, ref string) (ca.Authority, error) {
+	return k.c.env.Registry.Authority(ctx, ref, k.c.options())
+}
+
+// outlook tells what can be expected of it.
+func (k *care) outlook(ctx context.Context, ref string) (ca.Outlook, error) {
+	return k.c.env.Registry.Outlook(ctx, ref, k.c.options())
+}
+
+// workers is how many targets are worked at once: most of the time is spent waiting
+// for the disk.
+const workers = 8

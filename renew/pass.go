@@ -1,0 +1,427 @@
+package renew
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/guard"
+)
+
+// Renewer goes over targets and does what is to be done. Its fields do not change
+// once it is in use; then it is safe for concurrent use.
+type Renewer struct {
+	// Open opens an authority by its reference, ready to sign.
+	Open func(ctx context.Context, ref string) (ca.Authority, error)
+	// Outlook tells what can be expected of one, without its key.
+	Outlook func(ctx context.Context, ref string) (ca.Outlook, error)
+	// Revoked gives what has been revoked.
+	Revoked func(ctx context.Context) (ca.Revoked, error)
+	// Memory is where work in hand is journaled.
+	Memory Memory
+	// Lock keeps a target for one process at a time. A dead process holds nothing.
+	Lock func(ctx context.Context, t *Target) (release func() error, err error)
+	// Now tells the time.
+	Now func() time.Time
+
+	// Ledger, if not nil, is told what authorities elsewhere are asked for and sign.
+	Ledger ca.Ledger
+	// Allow, if not nil, waits until a backend may be asked once more.
+	Allow func(ctx context.Context, ref string) error
+	// Backoff, if not nil, says how long to wait after so many failures in a row.
+	Backoff func(failures int) time.Duration
+	// Lookup reads the environment, for steps that name variables of it.
+	Lookup func(name string) (string, bool)
+	// Emit, if not nil, is told what happens; several goroutines may call it at once.
+	Emit func(Event)
+	// Workers is how many targets are worked at once; zero is one.
+	Workers int
+}
+
+// Options are how a pass is to be.
+type Options struct {
+	// DryRun looks and decides, and does nothing.
+	DryRun bool
+	// Force renews whatever has been decided.
+	Force bool
+	// Wants tells of a decision whether it is to be acted on; nil acts on each.
+	Wants func(t *Target, d Decision) bool
+	// Seen is a moment that is known to have been, such as the end of the last pass: a
+	// clock that is behind it is wrong.
+	Seen time.Time
+	// Each is told of every target, one at a time, in no order.
+	Each func(Result)
+}
+
+// ErrAbort, wrapped in what a Candidate answers, ends the pass before anything is done.
+var ErrAbort = errors.New("the pass cannot be made")
+
+// pass is one pass: what its targets share.
+type pass struct {
+	r       *Renewer
+	o       Options
+	revoked ca.Revoked
+	memos   map[string]bool // whose journal is there
+
+	mu          sync.Mutex
+	authorities map[string]*opened[ca.Authority]
+	outlooks    map[string]*opened[ca.Outlook]
+	due         []dueTarget
+	failed      error // what ended it
+}
+
+// opened is asked for once, and waited for by whoever comes later.
+type opened[T any] struct {
+	once  sync.Once
+	value T
+	err   error
+}
+
+// Pass goes once over the targets: it looks at all, and then works those that are
+// due, what ends first first. One that fails keeps no other from its turn. The error
+// says that the pass itself could not be made.
+func (r *Renewer) Pass(ctx context.Context, candidates iter.Seq[Candidate], o Options) error {
+	p := &pass{r: r, o: o, memos: map[string]bool{}, authorities: map[string]*opened[ca.Authority]{}, outlooks: map[string]*opened[ca.Outlook]{}}
+	var err error
+	if p.revoked, err = r.Revoked(ctx); err != nil {
+		return fmt.Errorf("read the revocations: %w", err)
+	}
+	names, err := r.Memory.Names(ctx)
+	if err != nil {
+		return fmt.Errorf("read the journal: %w", err)
+	}
+	for _, n := range names {
+		p.memos[n] = true
+	}
+	if err := p.all(ctx, candidates, p.first); err != nil {
+		return err
+	}
+	slices.SortFunc(p.due, func(a, b dueTarget) int {
+		return cmp.Or(a.ends.Compare(b.ends), cmp.Compare(a.Name, b.Name))
+	})
+	return p.all(ctx, inOrder(p.due), p.second)
+}
+
+// dueTarget is a target that something is to be done about, and when what it has
+// ends; zero where it has nothing.
+type dueTarget struct {
+	*Target
+	ends time.Time
+}
+
+// inOrder hands out targets that were made already.
+func inOrder(due []dueTarget) iter.Seq[Candidate] {
+	return func(yield func(Candidate) bool) {
+		for _, d := range due {
+			if !yield(func(context.Context) (*Target, error) { return d.Target, nil }) {
+				return
+			}
+		}
+	}
+}
+
+// all has f done for every candidate, several at once. An interruption or ErrAbort
+// ends it; what was begun is finished.
+func (p *pass) all(ctx context.Context, candidates iter.Seq[Candidate], f func(context.Context, *Target, error)) error {
+	work := func(c Candidate) {
+		t, err := c(ctx)
+		if errors.Is(err, ErrAbort) {
+			p.abort(err)
+			return
+		}
+		f(ctx, t, err)
+	}
+	if p.r.Workers <= 1 {
+		// On the caller's own thread: tests count its system calls.
+		for c := range candidates {
+			if p.ended(ctx) != nil {
+				break
+			}
+			work(c)
+		}
+		return p.ended(ctx)
+	}
+	queue := make(chan Candidate)
+	var running sync.WaitGroup
+	for range p.r.Workers {
+		running.Add(1)
+		guard.Go(func(fault any) {
+			defer running.Done()
+			p.abort(fmt.Errorf("internal error: %v", fault))
+			for range queue { // so that nobody waits for a reader
+			}
+		}, func() {
+			for c := range queue {
+				if p.ended(ctx) == nil {
+					work(c)
+				}
+			}
+			running.Done()
+		})
+	}
+	for c := range candidates {
+		if p.ended(ctx) != nil {
+			break
+		}
+		queue <- c
+	}
+	close(queue)
+	running.Wait()
+	return p.ended(ctx)
+}
+
+func (p *pass) abort(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failed == nil {
+		p.failed = err
+	}
+}
+
+// ended says what ended the pass; nil while it goes on.
+func (p *pass) ended(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failed == nil {
+		return context.Cause(ctx)
+	}
+	return p.failed
+}
+
+// first looks at a target, and keeps it for later if something is to be done.
+func (p *pass) first(ctx context.Context, t *Target, err error) {
+	if err != nil {
+		p.tell(failure(t, err))
+		return
+	}
+	v, d, err := p.judge(ctx, t)
+	if err != nil {
+		p.tell(failure(t, err))
+		return
+	}
+	if p.o.DryRun || !p.acts(t, d) {
+		p.tell(p.planned(ctx, t, v, d))
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.due = append(p.due, dueTarget{t, d.Ends})
+}
+
+// acts tells whether something is to be done about a target.
+func (p *pass) acts(t *Target, d Decision) bool {
+	if p.o.Wants != nil && !p.o.Wants(t, d) {
+		return false
+	}
+	return p.o.Force || p.memos[t.key()] || d.Outcome == Renew || d.Outcome == Deliver
+}
+
+// judge looks at a target and decides.
+func (p *pass) judge(ctx context.Context, t *Target) (*View, Decision, error) {
+	out, err := p.outlook(ctx, t.Backend)
+	if err != nil && ctx.Err() != nil {
+		return nil, Decision{}, err
+	}
+	// An authority that cannot be asked now has nothing to say; the clock still has.
+	v := p.r.look(ctx, t, out, p.revoked)
+	v.State.Seen = p.o.Seen
+	d := Decide(v.State, t.Policy, p.r.Now())
+	if p.o.Force { // also against a clock that seems wrong: a person may know better
+		d.Outcome, d.Check, d.Reason = Renew, "force", "it was asked for"
+	}
+	return v, d, nil
+}
+
+// planned is how a target stands to which nothing is done.
+func (p *pass) planned(ctx context.Context, t *Target, v *View, d Decision) Result {
+	res := Result{Name: t.Name, Target: t, Decision: d, Reason: d.Reason, Leaf: v.Leaf, Places: v.Places, Next: d.Next}
+	switch d.Outcome {
+	case Renew:
+		res.Standing = StandsDue
+	case Deliver:
+		res.Standing = StandsDrifted
+	case Held:
+		res.Standing = StandsHeld
+		if !d.Ends.After(p.r.Now()) {
+			res.Standing, res.Err = StandsFailed, errors.New(d.Reason)
+		}
+	case Waiting:
+		res.Standing = StandsWaiting
+	case Refused:
+		res.Standing, res.Err = StandsFailed, errors.New(d.Reason)
+	default:
+		res.Standing = StandsFresh
+	}
+	if p.memos[t.key()] {
+		p.remembered(ctx, t, &res)
+	}
+	return res
+}
+
+// remembered adds what the journal knows of a target.
+func (p *pass) remembered(ctx context.Context, t *Target, res *Result) {
+	m, err := p.r.recall(ctx, t)
+	if err != nil {
+		res.Standing, res.Err = StandsFailed, err
+		return
+	}
+	res.Failures, res.Since, res.Next = m.Failures, m.Since, m.Next
+	w := &work{r: p.r, t: t, m: m, now: p.r.Now()}
+	res.Steps, res.Alarm = w.steps(), w.alarm()
+	if m.Confirm != nil {
+		res.Confirm = m.Confirm.Problem
+	}
+	switch {
+	case m.holding():
+		res.Standing = StandsPending
+		res.Err = errors.New(cmp.Or(m.Problem, "a delivery was begun and is not finished"))
+	case m.Failures > 0:
+		res.Standing, res.Err = StandsFailed, errors.New(m.Problem)
+	}
+}
+
+// second works a target that something is to be done about.
+func (p *pass) second(ctx context.Context, t *Target, err error) {
+	if err != nil {
+		p.tell(failure(t, err))
+		return
+	}
+	release, err := p.r.Lock(ctx, t)
+	if err != nil {
+		p.tell(failure(t, err))
+		return
+	}
+	res := p.locked(ctx, t)
+	if err := release(); err != nil && res.Err == nil {
+		res.Standing, res.Err = StandsFailed, err
+	}
+	p.tell(res)
+}
+
+// locked works a target: it is looked at again, for another may have had it before.
+func (p *pass) locked(ctx context.Context, t *Target) Result {
+	v, d, err := p.judge(ctx, t)
+	if err != nil {
+		return failure(t, err)
+	}
+	m, err := p.r.recall(ctx, t)
+	if err != nil {
+		return failure(t, err)
+	}
+	if p.o.Wants != nil && !p.o.Wants(t, d) {
+		return p.planned(ctx, t, v, d)
+	}
+	w := &work{r: p.r, t: t, m: m, v: v, d: d, now: p.r.Now(), revoked: p.revoked}
+	w.result = Result{Name: t.Name, Target: t, Decision: d, Reason: d.Reason, Leaf: v.Leaf, Places: v.Places, Next: d.Next}
+	if m.holding() && (p.o.Force || w.superseded()) {
+		m.forget()
+	}
+	if !m.holding() && d.Outcome != Renew && d.Outcome != Deliver {
+		return p.settled(ctx, w)
+	}
+	err = w.do(ctx, p.authority)
+	w.result.Failures, w.result.Since = m.Failures, m.Since
+	if err == nil {
+		return w.result
+	}
+	return p.unfinished(ctx, w, err)
+}
+
+// settled is a target that needs nothing any more: what its journal remembers of
+// failures is over.
+func (p *pass) settled(ctx context.Context, w *work) Result {
+	p.mu.Lock()
+	was := p.memos[w.t.key()]
+	delete(p.memos, w.t.key())
+	p.mu.Unlock()
+	res := p.planned(ctx, w.t, w.v, w.d)
+	if !was || w.d.Outcome == Refused || !w.m.Served.IsZero() && w.now.Before(w.m.Served.Add(keptWhole)) {
+		return res
+	}
+	if err := p.r.Memory.Remove(ctx, w.t.key()); err != nil {
+		res.Standing, res.Err = StandsFailed, err
+	}
+	return res
+}
+
+// unfinished is a target whose work failed: its journal says so, and what is held.
+func (p *pass) unfinished(ctx context.Context, w *work, err error) Result {
+	if w.result.Standing == "" {
+		w.result.Standing = StandsFailed
+	}
+	if interrupted := context.Cause(ctx); interrupted != nil && errors.Is(err, interrupted) {
+		w.result.Err = err
+		return w.result
+	}
+	w.m.failed(err.Error(), w.now, p.r.Backoff)
+	if written := p.r.remember(ctx, w.t, w.m); written != nil {
+		err = errors.Join(err, written)
+	}
+	w.result.Err, w.result.Alarm = err, w.alarm()
+	w.result.Failures, w.result.Since, w.result.Next = w.m.Failures, w.m.Since, w.m.Next
+	w.emit(EventFailed, w.m.Problem, err)
+	return w.result
+}
+
+// superseded tells whether what an earlier pass began is of no use any more: the
+// credential on its way is due itself, or another has been delivered since.
+func (w *work) superseded() bool {
+	c, err := w.m.credential()
+	if err != nil || len(c.Chain) == 0 || len(c.Roots) == 0 {
+		return true
+	}
+	leaf := c.Leaf()
+	if w.v.lead >= 0 && !w.v.Leaf.Equal(leaf) && w.v.Leaf.NotBefore.After(leaf.NotBefore) {
+		return true
+	}
+	s := State{NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, IssuerUntil: w.v.State.IssuerUntil}
+	s.Revoked = w.v.State.Revoked
+	if w.v.lead < 0 || !w.v.Leaf.Equal(leaf) {
+		s.Revoked = revokedIn(w.revoked, c)
+	}
+	return Decide(s, w.t.Policy, w.now).Outcome == Renew || w.m.Again && w.d.Outcome == Renew && w.d.Check != "missing"
+}
+
+func failure(t *Target, err error) Result {
+	res := Result{Standing: StandsFailed, Err: err}
+	if t != nil {
+		res.Name, res.Target, res.Places = t.Name, t, make([]string, len(t.Places))
+	}
+	return res
+}
+
+func (p *pass) tell(res Result) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.o.Each != nil {
+		p.o.Each(res)
+	}
+}
+
+// outlook asks an authority once a pass.
+func (p *pass) outlook(ctx context.Context, ref string) (ca.Outlook, error) {
+	return ask(p, p.outlooks, ref, func() (ca.Outlook, error) { return p.r.Outlook(ctx, ref) })
+}
+
+// authority opens one once a pass.
+func (p *pass) authority(ctx context.Context, ref string) (ca.Authority, error) {
+	return ask(p, p.authorities, ref, func() (ca.Authority, error) { return p.r.Open(ctx, ref) })
+}
+
+func ask[T any](p *pass, known map[string]*opened[T], ref string, f func() (T, error)) (T, error) {
+	p.mu.Lock()
+	o, ok := known[ref]
+	if !ok {
+		o = &opened[T]{}
+		known[ref] = o
+	}
+	p.mu.Unlock()
+	o.once.Do(func() { o.value, o.err = f() })
+	return o.value, o.err
+}

@@ -1,0 +1,145 @@
+package renew
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/pemfile"
+	"github.com/meshpki/meshpki/issue"
+)
+
+// serve does the steps of the hook whose places are done, each at least once, and
+// then sees whether the certificate is served. What fails is tried once a pass.
+func (w *work) serve(ctx context.Context, c *issue.Credential) error {
+	if len(w.t.Steps) == 0 && w.t.Confirm == nil {
+		return nil
+	}
+	if len(w.m.Steps) != len(w.t.Steps) { // the hook has changed since
+		w.m.Steps = make([]stepMemo, len(w.t.Steps))
+	}
+	var failed error
+	for i, s := range w.t.Steps {
+		if w.m.Steps[i].Done {
+			continue
+		}
+		if missing := w.waitsFor(s); missing != "" {
+			// The places have been told of already; the steps stand in order.
+			failed = fmt.Errorf("the hook waits for %s", missing)
+			break
+		}
+		if failed = w.step(ctx, i, s, c); failed != nil {
+			break
+		}
+	}
+	if failed == nil && w.t.Confirm != nil {
+		failed = w.confirm(ctx, c)
+	}
+	w.result.Steps = w.steps()
+	if failed == nil {
+		return nil
+	}
+	if err := w.r.remember(ctx, w.t, w.m); err != nil {
+		return errors.Join(failed, err)
+	}
+	return failed
+}
+
+// waitsFor names a place that a step waits for; "" where all of its places are done.
+func (w *work) waitsFor(s Step) string {
+	for i, p := range w.t.Places {
+		named := len(s.Places) == 0 || slices.Contains(s.Places, p.To) || slices.Contains(s.Places, p.Store.String())
+		if p.keeps() && named && !w.ready[i] {
+			return p.Store.String()
+		}
+	}
+	return ""
+}
+
+// step tries one step. That it was done is written down after it: a crash in between
+// has it done twice, and never not at all.
+func (w *work) step(ctx context.Context, i int, s Step, c *issue.Credential) error {
+	output, err := s.Run(ctx, w.hookFacts(c))
+	m := &w.m.Steps[i]
+	m.Tries++
+	m.At, m.Output = w.now.UTC(), string(output)
+	m.Done, m.Problem = err == nil, ""
+	if err != nil {
+		m.Problem = err.Error()
+		err = fmt.Errorf("hook: %s: %w", s, err)
+	}
+	w.emit(EventStep, s.String(), err)
+	if err != nil {
+		return err
+	}
+	m.Output = ""
+	if i == len(w.t.Steps)-1 && w.t.Confirm == nil {
+		return nil // the journal is closed next
+	}
+	return w.r.remember(ctx, w.t, w.m)
+}
+
+// hookFacts is what a step is told.
+func (w *work) hookFacts(c *issue.Credential) HookFacts {
+	f := HookFacts{
+		Service: w.t.Record.Service, Namespace: w.t.Record.Namespace, Reason: w.m.Reason,
+		Serial: ca.FormatSerial(c.Leaf().SerialNumber), PreviousSerial: w.m.Previous, NotAfter: c.Leaf().NotAfter,
+		Lookup: w.r.Lookup,
+		PEM: func() ([]byte, error) {
+			key, err := pemfile.EncodeKey(c.Key)
+			return append(pemfile.EncodeCertificates(c.Chain...), key...), err
+		},
+	}
+	for i, p := range w.t.Places {
+		if !p.keeps() || !w.ready[i] {
+			continue
+		}
+		f.Places = append(f.Places, p.Store.String())
+		for _, l := range p.Named {
+			for _, name := range l.Files {
+				f.Files = append(f.Files, p.Store.String()+"/"+name)
+			}
+		}
+	}
+	return f
+}
+
+// confirm looks whether the new certificate is served.
+func (w *work) confirm(ctx context.Context, c *issue.Credential) error {
+	if w.m.Confirm == nil {
+		w.m.Confirm = &confirmMemo{}
+	}
+	m := w.m.Confirm
+	if m.Done {
+		return nil
+	}
+	err := w.t.Confirm.Check(ctx, ca.Fingerprint(c.Leaf()))
+	m.Tries++
+	m.At, m.Done, m.Problem = w.now.UTC(), err == nil, ""
+	if err != nil {
+		m.Problem = err.Error()
+		err = fmt.Errorf("not served yet: %w", err)
+		w.result.Confirm = m.Problem
+	}
+	w.emit(EventConfirm, w.t.Confirm.Endpoint, err)
+	return err
+}
+
+// steps is how far the hook is.
+func (w *work) steps() []StepStanding {
+	var out []StepStanding
+	for i, m := range w.m.Steps {
+		if i < len(w.t.Steps) {
+			out = append(out, StepStanding{w.t.Steps[i].String(), m.Done, m.Tries, m.Problem, m.Output})
+		}
+	}
+	return out
+}
+
+// alarm tells whether the certificate has been unserved for too long.
+func (w *work) alarm() bool {
+	return w.t.Confirm != nil && w.m.holding() && w.t.Confirm.Within > 0 && !w.m.Begun.IsZero() &&
+		w.now.After(w.m.Begun.Add(w.t.Confirm.Within))
+}

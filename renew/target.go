@@ -1,0 +1,104 @@
+package renew
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/issue"
+	"github.com/meshpki/meshpki/issue/layout"
+)
+
+// Target is one service under care: what is ordered for it, where that is kept and
+// who is told. It does not change once made.
+type Target struct {
+	// Name is what people call it: payment.prod.
+	Name string
+	// Record is the order: as the manifest has it or, without one, as it was given.
+	Record issue.Record
+	// Places are all places of its files. One without layouts keeps the order alone.
+	Places []Place
+	Policy Policy
+	// Steps are done once the files are new; Confirm, if not nil, sees that they are served.
+	Steps   []Step
+	Confirm *Confirm
+	// ReuseKey has the key in use certified again, instead of a new one.
+	ReuseKey bool
+	// Backend is the reference of the authority.
+	Backend string
+	// Listed says that a manifest names it; else it was issued without one.
+	Listed bool
+}
+
+// Place is one place of a target, with the names of its layouts.
+type Place struct {
+	issue.Output
+	Named []layout.Named
+	// To is the place in its one spelling, as the order has it.
+	To string
+}
+
+// keeps tells whether files go there, and not the order alone.
+func (p Place) keeps() bool { return len(p.Layouts) > 0 }
+
+// Candidate makes a target when its turn has come: of many, few are in memory at once.
+type Candidate func(ctx context.Context) (*Target, error)
+
+// key is the name under which the target's journal is kept. Neither namespace nor
+// service has a dot in it.
+func (t *Target) key() string { return t.Record.Namespace + "." + t.Record.Service }
+
+// secretNames are the files of a place's layouts that may hold the key.
+func secretNames(set issue.Set) []string {
+	var names []string
+	for _, name := range set.Files.Names() {
+		if set.Files[name].Secret {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// rootsOnly tells whether only files of roots differ between two sets of files.
+func rootsOnly(named []layout.Named, have, want issue.Files) bool {
+	roots := map[string]bool{}
+	for _, l := range named {
+		roots[l.Roots] = true
+	}
+	if !slices.Equal(have.Names(), want.Names()) {
+		return false
+	}
+	for name, file := range want {
+		if !roots[name] && string(file.Data) != string(have[name].Data) {
+			return false
+		}
+	}
+	return true
+}
+
+// revokedIn names what of a credential has been revoked; "" where nothing is.
+func revokedIn(r ca.Revoked, c *issue.Credential) string {
+	for i, cert := range c.Chain {
+		if _, ok := r.Certificate(cert); ok {
+			if i == 0 {
+				return "it"
+			}
+			return "its issuer " + orUnnamed(cert.Subject.CommonName)
+		}
+	}
+	if r.Len() == 0 {
+		return ""
+	}
+	if _, ok := r.Key(ca.KeyFingerprint(c.Leaf().RawSubjectPublicKeyInfo)); ok {
+		return "its key"
+	}
+	return ""
+}
+
+func orUnnamed(s string) string {
+	if strings.TrimSpace(s) == "" {
+		return "without a name"
+	}
+	return s
+}

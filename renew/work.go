@@ -1,0 +1,346 @@
+package renew
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/pemfile"
+	"github.com/meshpki/meshpki/issue"
+)
+
+// keptWhole is how long the set that was replaced stays whole after its successor is
+// served: time to see that something is wrong, and to roll back.
+const keptWhole = time.Hour
+
+// errForeignKey says that a certificate is due whose key somebody else has.
+var errForeignKey = errors.New("somebody else has its key: a new request is needed, for meshpki issue --csr")
+
+// work is one target in hand, its lock held.
+type work struct {
+	r      *Renewer
+	t      *Target
+	m      *memo
+	v      *View
+	d      Decision
+	now    time.Time
+	result Result
+	// ready tells of each place whether it has the credential in hand.
+	ready   []bool
+	revoked ca.Revoked
+}
+
+// do carries a decision out.
+func (w *work) do(ctx context.Context, open func(context.Context, string) (ca.Authority, error)) error {
+	if w.m.holding() {
+		return w.finish(ctx)
+	}
+	switch w.d.Outcome {
+	case Deliver:
+		return w.again(ctx)
+	case Renew:
+		authority, err := open(ctx, w.t.Backend)
+		if err != nil {
+			return err
+		}
+		return w.renew(ctx, authority)
+	}
+	return nil
+}
+
+// again lays the credential in use out once more.
+func (w *work) again(ctx context.Context) error {
+	c, err := w.v.credential(w.t)
+	if err != nil {
+		return err
+	}
+	if err := c.Check(w.now); err != nil {
+		return err
+	}
+	w.m.Reason, w.m.Begun, w.m.Again = w.d.Reason, w.now.UTC(), true
+	return w.deliver(ctx, c)
+}
+
+// renew has a new certificate made, and delivers it.
+func (w *work) renew(ctx context.Context, authority ca.Authority) error {
+	if w.t.Record.Foreign {
+		return errForeignKey
+	}
+	if err := w.prepare(ctx); err != nil {
+		return err
+	}
+	w.m.Reason, w.m.Begun, w.m.Again = w.d.Reason, w.now.UTC(), false
+	if w.v.Leaf != nil {
+		w.m.Previous = ca.FormatSerial(w.v.Leaf.SerialNumber)
+	}
+	order, err := w.order(authority)
+	if err != nil {
+		return err
+	}
+	_, own := authority.(*ca.Issuer)
+	if !own {
+		if err := w.intend(ctx, &order); err != nil {
+			return err
+		}
+	}
+	if w.r.Allow != nil {
+		if err := w.r.Allow(ctx, w.t.Backend); err != nil {
+			return err
+		}
+	}
+	c, err := issue.Obtain(ctx, authority, order, w.now)
+	if err != nil {
+		return err
+	}
+	if !own && w.r.Ledger != nil {
+		entry := ca.EntryOf(ca.KindLeaf, c.Leaf(), w.now)
+		entry.Service, entry.Namespace, entry.Token = w.t.Record.Service, w.t.Record.Namespace, hex.EncodeToString(order.Token[:])
+		if err := w.r.Ledger.Record(ctx, entry); err != nil {
+			return fmt.Errorf("record the certificate: %w", err)
+		}
+	}
+	return w.deliver(ctx, c)
+}
+
+// order is what the authority is asked for. A journaled one is asked for as it was.
+func (w *work) order(authority ca.Authority) (issue.Order, error) {
+	var judge func(ca.Name) error
+	if j, ok := authority.(ca.Judge); ok {
+		judge = j.Judge
+	}
+	order, _, err := w.t.Record.Order(judge, w.now, time.Time{})
+	if err != nil {
+		return order, err
+	}
+	switch {
+	case len(w.m.CSR) > 0:
+		if order.Key, err = w.m.key(); err != nil {
+			return order, err
+		}
+		order.CSR, order.Resume = w.m.CSR, w.m.Resume
+		order.Validity.NotAfter = w.m.NotAfter
+	case w.t.ReuseKey && w.v.lead >= 0:
+		if order.Key, err = keyOf(w.v.seen[w.v.lead].set); err != nil {
+			return order, fmt.Errorf("use the key in place again: %w", err)
+		}
+	}
+	return order, nil
+}
+
+// intend writes down what is about to be asked of an authority elsewhere, so that a
+// crash between its signing and our writing costs nothing, or one certificate at most.
+func (w *work) intend(ctx context.Context, order *issue.Order) error {
+	if len(w.m.CSR) == 0 || !order.Validity.NotAfter.After(w.now) {
+		if err := order.Seal(); err != nil {
+			return err
+		}
+		key, err := pemfile.EncodeKey(order.Key)
+		if err != nil {
+			return err
+		}
+		w.m.Key, w.m.CSR, w.m.NotAfter, w.m.Resume = key, order.CSR, order.Validity.NotAfter, nil
+		if err := w.r.remember(ctx, w.t, w.m); err != nil {
+			return err
+		}
+	}
+	order.Token = issue.TokenOf(order.CSR, order.Validity.NotAfter)
+	order.Pending = func(resume []byte) error {
+		w.m.Resume = resume
+		return w.r.remember(ctx, w.t, w.m)
+	}
+	if w.r.Ledger == nil {
+		return nil
+	}
+	request, err := x509.ParseCertificateRequest(order.CSR)
+	if err != nil {
+		return err
+	}
+	return w.r.Ledger.Record(ctx, ca.Entry{Kind: ca.KindIntent, At: w.now.UTC().Truncate(time.Second),
+		Key: ca.KeyFingerprint(request.RawSubjectPublicKeyInfo), Token: hex.EncodeToString(order.Token[:]),
+		Service: w.t.Record.Service, Namespace: w.t.Record.Namespace, Note: w.t.Backend})
+}
+
+// prepare tries the places, so that nothing is signed for none of them. One that
+// cannot be written keeps no other from being renewed.
+func (w *work) prepare(ctx context.Context) error {
+	var failed []error
+	usable := false
+	for i, p := range w.t.Places {
+		if !p.keeps() {
+			continue
+		}
+		if err := w.usable(ctx, i, p); err != nil {
+			failed = append(failed, &issue.PlaceError{Place: p.Store.String(), Err: err})
+			continue
+		}
+		usable = true
+	}
+	if usable {
+		return nil
+	}
+	return errors.Join(failed...)
+}
+
+func (w *work) usable(ctx context.Context, i int, p Place) error {
+	s := w.v.seen[i]
+	if s.other != "" {
+		return fmt.Errorf("it holds the certificate of %s: %w", s.other, issue.ErrForeign)
+	}
+	try, ok := p.Store.(issue.Preparer)
+	if !ok {
+		return nil
+	}
+	files := issue.Files{}
+	for _, l := range p.Named {
+		for _, name := range l.Files {
+			files[name] = issue.File{}
+		}
+	}
+	return try.Prepare(ctx, issue.Set{Files: files, Owner: p.Owner, Group: p.Group, Mode: p.Mode, Swap: p.Swap})
+}
+
+// deliver takes a new credential in hand: into the journal, where one step does not
+// finish it, and into its places.
+func (w *work) deliver(ctx context.Context, c *issue.Credential) error {
+	leaf := c.Leaf()
+	ends := leaf.NotAfter
+	for _, above := range append(slices.Clone(c.Chain[1:]), ca.Outlook{Roots: c.Roots}.RootOf(c.Chain)) {
+		if above != nil && above.NotAfter.Before(ends) {
+			ends = above.NotAfter
+		}
+	}
+	w.m.Due = w.t.Policy.DueAt(leaf.NotBefore, ends).UTC().Format(time.RFC3339)
+	w.m.Published, w.m.Served, w.m.Steps, w.m.Confirm = time.Time{}, time.Time{}, nil, nil
+	if err := w.m.hold(c, true); err != nil {
+		return err
+	}
+	if w.manySteps() {
+		if err := w.r.remember(ctx, w.t, w.m); err != nil {
+			return err
+		}
+	}
+	return w.complete(ctx, c)
+}
+
+// manySteps tells whether a crash could leave a delivery half done: one place that
+// is swapped whole, with nobody to be told, is done or not done.
+func (w *work) manySteps() bool {
+	return len(w.t.Places) > 1 || len(w.t.Steps) > 0 || w.t.Confirm != nil
+}
+
+// finish goes on with a delivery that an earlier pass began.
+func (w *work) finish(ctx context.Context) error {
+	c, err := w.m.credential()
+	if err != nil {
+		return err
+	}
+	return w.complete(ctx, c)
+}
+
+// complete brings the credential in hand to its places, and has it served.
+func (w *work) complete(ctx context.Context, c *issue.Credential) error {
+	leaf := c.Leaf()
+	w.result.Leaf, w.result.Reason = leaf, w.m.Reason
+	w.result.Standing = StandsRenewed
+	kind := EventRenewed
+	if w.m.Again {
+		w.result.Standing, kind = StandsAgain, EventDelivered
+	}
+	moved, err := w.publish(ctx, c)
+	if moved {
+		w.emit(kind, w.m.Reason, nil)
+	}
+	if err == nil && w.m.Published.IsZero() {
+		w.m.Published = w.now.UTC()
+	}
+	served := w.serve(ctx, c)
+	if failed := errors.Join(err, served); failed != nil {
+		w.result.Standing = StandsPending
+		if err != nil && !slices.Contains(w.ready, true) {
+			w.result.Standing = StandsFailed
+		}
+		return failed
+	}
+	w.m.forget()
+	w.m.succeeded()
+	w.m.Previous = ""
+	if len(w.t.Steps) > 0 || w.t.Confirm != nil {
+		w.m.Served = w.now.UTC()
+		w.emit(EventServed, w.result.Reason, nil)
+	}
+	return w.r.remember(ctx, w.t, w.m)
+}
+
+// publish saves the credential in every place that does not have it yet. Each gets
+// the whole set or keeps what it had; one that fails keeps no other from its turn.
+func (w *work) publish(ctx context.Context, c *issue.Credential) (moved bool, err error) {
+	leaf := c.Leaf()
+	due, err := time.Parse(time.RFC3339, w.m.Due)
+	if err != nil {
+		return false, fmt.Errorf("the journal of %s is damaged: its due date", w.t.Name)
+	}
+	facts, err := w.t.Record.Facts(c, ca.FormatSerial(leaf.SerialNumber), due)
+	if err != nil {
+		return false, err
+	}
+	facts[issue.FactDelivered] = w.now.UTC().Format(time.RFC3339)
+	w.ready = make([]bool, len(w.t.Places))
+	var failed []error
+	for i, p := range w.t.Places {
+		set, err := p.Set(c, facts, false)
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		s := w.v.seen[i]
+		has := s.err == nil && s.other == "" && s.set.Facts[issue.FactSerial] == facts[issue.FactSerial] &&
+			s.set.Facts[issue.FactOrder] == facts[issue.FactOrder] && s.set.Files.Digest() == set.Facts[issue.FactFiles]
+		if has && w.v.Places[i] == "" {
+			w.ready[i] = true
+			continue
+		}
+		if s.other != "" {
+			err = fmt.Errorf("it holds the certificate of %s: %w", s.other, issue.ErrForeign)
+		} else {
+			set.Whole = w.whole()
+			_, err = p.Store.Save(ctx, set, s.version)
+		}
+		if err != nil {
+			w.result.Places[i] = err.Error()
+			failed = append(failed, &issue.PlaceError{Place: p.Store.String(), Err: err})
+			continue
+		}
+		w.ready[i], moved = true, moved || p.keeps()
+		w.result.Places[i] = ""
+	}
+	return moved, errors.Join(failed...)
+}
+
+// whole is how many replaced generations keep their keys: one more for as long as
+// what is now replaced has not been served for an hour.
+func (w *work) whole() int {
+	since := w.v.delivered()
+	if !w.m.Served.IsZero() {
+		since = w.m.Served
+	}
+	if w.v.State.Revoked == "" && !since.IsZero() && w.now.Before(since.Add(keptWhole)) {
+		return 2
+	}
+	return 1
+}
+
+func (w *work) emit(kind EventKind, reason string, err error) {
+	if w.r.Emit == nil {
+		return
+	}
+	serial := ""
+	if w.result.Leaf != nil {
+		serial = ca.FormatSerial(w.result.Leaf.SerialNumber)
+	}
+	w.r.Emit(Event{At: w.now, Target: w.t.Name, Kind: kind, Reason: reason, Serial: serial, Err: err})
+}
