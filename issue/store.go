@@ -85,8 +85,8 @@ type Historian interface {
 // Purger is implemented by a Store that keeps what it replaced; it is found by
 // assertion.
 type Purger interface {
-	// Purge takes the secret files out of every replaced generation of which doomed
-	// says so, durably, and tells of how many. The present one is not asked about.
-	// doomed is given the files that are there, which may be without secret ones.
+	// Purge takes the secret files out of every replaced generation that has some and
+	// of which doomed says so, durably, and tells of how many. The present one is not
+	// asked about, and an empty place has none.
 	Purge(ctx context.Context, doomed func(Files) bool) (int, error)
 }

@@ -74,6 +74,11 @@ func TestStore(t *testing.T, open func(t *testing.T) issue.Store, o StoreOptions
 		{"trying beforehand leaves nothing behind", testPrepare},
 		{"what is not ours is left alone", testForeign},
 		{"owner and mode are as asked", testAccess},
+		{"plain files are kept as asked", testSwapFiles},
+		{"what was replaced can be had back", testPrevious},
+		{"as many stay whole as are wanted", testWhole},
+		{"doomed keys are taken away, and no others", testPurge},
+		{"what drifted is named", testAudit},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, p) })
 	}

@@ -307,7 +307,7 @@ func TestServices(t *testing.T) {
 	}
 }
 
-// Where links are not to be had a plain file is ours if any generation has it.
+// A plain file is ours if any generation has it.
 func TestOurCopy(t *testing.T) {
 	s := newPlace(t)
 	v := mustSave(t, s, small("old"), "")
@@ -318,8 +318,8 @@ func TestOurCopy(t *testing.T) {
 	}
 	defer root.Close()
 	for name, want := range map[string]bool{"tls.key": true, "tls.crt": true, "missing": false} {
-		if got := isOurCopy(root, name); got != want {
-			t.Errorf("%s is ours: %t", name, got)
+		if is, err := standsAt(root, name); err != nil || (is == ourLink || is == ourCopy) != want {
+			t.Errorf("%s stands as %d, %v", name, is, err)
 		}
 	}
 	if err := os.Remove(filepath.Join(s.path, "tls.key")); err != nil {
@@ -327,8 +327,8 @@ func TestOurCopy(t *testing.T) {
 	}
 	for text, want := range map[string]bool{"key old": true, "key new": true, "key other": false, "": false} {
 		write(t, filepath.Join(s.path, "tls.key"), []byte(text))
-		if got := isOurCopy(root, "tls.key"); got != want {
-			t.Errorf("a file that holds %q is ours: %t", text, got)
+		if is, err := standsAt(root, "tls.key"); err != nil || (is == ourCopy) != want {
+			t.Errorf("a file that holds %q stands as %d, %v", text, is, err)
 		}
 	}
 }

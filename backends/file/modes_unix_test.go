@@ -78,8 +78,8 @@ func watch(t *testing.T, place string, judge func(fs.FileInfo) string, save func
 func TestKeyIsSecretFromItsFirstByte(t *testing.T) {
 	for _, mask := range []int{0, 0o077} {
 		t.Run(fmt.Sprintf("umask %03o", mask), func(t *testing.T) {
-			withUmask(t, mask)
 			s := newPlace(t)
+			withUmask(t, mask)
 			judge := func(info fs.FileInfo) string {
 				if perm := info.Mode().Perm(); perm&^0o600 != 0 {
 					return fmt.Sprintf("the key was seen with mode %04o and %d bytes", perm, info.Size())
@@ -103,8 +103,8 @@ func TestWiderModeComesLast(t *testing.T) {
 		t.Skip("only root may give files away")
 	}
 	const group = 65533
-	withUmask(t, 0)
 	s := newPlace(t)
+	withUmask(t, 0)
 	judge := func(info fs.FileInfo) string {
 		perm, owner := info.Mode().Perm(), info.Sys().(*syscall.Stat_t)
 		if perm&^0o640 != 0 || perm&0o040 != 0 && owner.Gid != group {

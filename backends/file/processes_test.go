@@ -26,6 +26,8 @@ var tasks = map[string]func(path string) error{
 	"record": recordTask,
 	"issue":  issueTask,
 	"save":   saveTask,
+
+	"replace": replaceTask,
 }
 
 // recordTask records entries of its own, and says which.
@@ -161,6 +163,16 @@ func saveTask(path string) error {
 		case !errors.Is(err, issue.ErrChanged):
 			return err
 		}
+	}
+	return nil
+}
+
+// replaceTask saves over what is not ours, and says what is wrong.
+func replaceTask(path string) error {
+	set := small("new")
+	set.Replace = true
+	if _, err := NewStore(path).Save(context.Background(), set, ""); err != nil {
+		fmt.Println(err)
 	}
 	return nil
 }

@@ -8,76 +8,19 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
-	"path/filepath"
-	"slices"
 	"strconv"
+	"syscall"
 
 	"github.com/meshpki/meshpki/internal/durable"
-	"github.com/meshpki/meshpki/issue"
 )
 
-// linksWork tells whether a set can be swapped by one rename of a symlink.
-const linksWork = true
+const (
+	linksWork = true // a set can be swapped by one rename of a symlink
+	modesWork = true // files have modes and owners
+	noWait    = syscall.O_NONBLOCK
+)
 
 func readLink(root *os.Root, name string) (string, error) { return root.Readlink(name) }
-
-// steps are what has been done, to be taken back in reverse when the whole fails.
-type steps []func() error
-
-func (s *steps) did(undo func() error) { *s = append(*s, undo) }
-
-func (s steps) undo() error {
-	var errs []error
-	for _, step := range slices.Backward(s) {
-		if err := step(); !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// publish makes a generation the present one: links for names that are new, which
-// lead nowhere yet, then the one rename that shows all files at once, then the
-// names that were somebody else's, theirs, each replaced by a rename. What fails is
-// taken back, the generation with it.
-func publish(root *os.Root, gen, old string, set issue.Set, theirs []string) (err error) {
-	var done steps
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("cannot be written: %w", bare(err)), done.undo())
-		}
-	}()
-	done.did(func() error { return root.RemoveAll(gen) })
-	for _, name := range set.Files.Names() {
-		if _, err := root.Lstat(name); err == nil {
-			continue // a link of ours, or one of theirs
-		}
-		if err := root.Symlink(filepath.Join(dataLink, name), name); err != nil {
-			return err
-		}
-		done.did(func() error { return root.Remove(name) })
-	}
-	ready, err := keepAside(root, theirs, &done)
-	if err != nil {
-		return err
-	}
-	if err := swap(root, gen); err != nil {
-		return err
-	}
-	done.did(func() error {
-		if old == "" {
-			return root.Remove(dataLink)
-		}
-		return swap(root, old)
-	})
-	for i, name := range theirs {
-		if err := root.Rename(ready[i].link, name); err != nil {
-			return err
-		}
-		done.did(func() error { return root.Rename(ready[i].kept, name) })
-	}
-	return durable.SyncDir(root, ".")
-}
 
 // swap makes a generation the present one with one rename.
 func swap(root *os.Root, gen string) error {
@@ -91,44 +34,22 @@ func swap(root *os.Root, gen string) error {
 	return nil
 }
 
-// replacement is what is prepared for a name that somebody else's file has.
-type replacement struct {
-	kept string // a second name for that file
-	link string // our link, to be renamed over it
-}
-
-// keepAside gives files that are not ours a second name, so that they are kept
-// and their first one is never missing, and prepares the links that replace them.
-func keepAside(root *os.Root, theirs []string, done *steps) ([]replacement, error) {
-	if len(theirs) == 0 {
-		return nil, nil
-	}
-	if err := root.Mkdir(keptName, 0o700); err == nil {
-		done.did(func() error { return root.Remove(keptName) })
-	} else if !errors.Is(err, fs.ErrExist) {
-		return nil, err
-	}
-	var ready []replacement
-	for _, name := range theirs {
-		r := replacement{filepath.Join(keptName, name), dataLink + "." + durable.Suffix()}
-		if _, err := root.Lstat(r.kept); err == nil {
-			r.kept += "." + durable.Suffix()
-		}
-		if err := root.Link(name, r.kept); err != nil {
-			return nil, fmt.Errorf("keep %s aside: %w", name, bare(err))
-		}
-		done.did(func() error { return root.Remove(r.kept) })
-		if err := root.Symlink(filepath.Join(dataLink, name), r.link); err != nil {
-			return nil, err
-		}
-		done.did(func() error { return root.Remove(r.link) })
-		ready = append(ready, r)
-	}
-	return ready, durable.SyncDir(root, keptName)
-}
-
 // owner is a user and a group by number; -1 leaves what is there.
 type owner struct{ uid, gid int }
+
+// trusted is who may have the place besides root.
+func (o owner) trusted() durable.Owner {
+	if os.Geteuid() != 0 || o.uid <= 0 {
+		return durable.Owner{UID: durable.None, GID: durable.None}
+	}
+	gid := o.gid
+	if gid < 0 {
+		if u, err := user.LookupId(strconv.Itoa(o.uid)); err == nil {
+			gid, _ = parseID(u.Gid)
+		}
+	}
+	return durable.Owner{UID: o.uid, GID: gid}
+}
 
 // lookupOwner finds the numbers for names.
 func lookupOwner(name, group string) (owner, error) {
@@ -173,4 +94,64 @@ func (o owner) apply(f *os.File) error {
 		return nil
 	}
 	return f.Chown(o.uid, o.gid)
+}
+
+// ownerOf is whose a file is.
+func ownerOf(info fs.FileInfo) owner {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return owner{-1, -1}
+	}
+	return owner{int(st.Uid), int(st.Gid)}
+}
+
+// takeAfter gives a file the owner and then the mode of another.
+func takeAfter(f *os.File, other fs.FileInfo) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if is := ownerOf(other); is != ownerOf(info) {
+		if err := is.apply(f); err != nil {
+			return err
+		}
+	}
+	return f.Chmod(other.Mode().Perm())
+}
+
+// owned gives what a file in a generation's directory has to be. As root, in the
+// directory of somebody else's, it has to be theirs: they may have put another's
+// there, by a second name.
+func owned(dir *os.Root) (func(fs.FileInfo) error, error) {
+	if os.Geteuid() != 0 {
+		return anyFile, nil
+	}
+	info, err := dir.Stat(".")
+	if err != nil {
+		return nil, err
+	}
+	whose := ownerOf(info).uid
+	if whose == 0 {
+		return anyFile, nil
+	}
+	return func(info fs.FileInfo) error {
+		if ownerOf(info).uid != whose {
+			return fmt.Errorf("it belongs to %s, in a directory of %s", userName(ownerOf(info).uid), userName(whose))
+		}
+		return nil
+	}, nil
+}
+
+func userName(uid int) string {
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		return u.Username
+	}
+	return strconv.Itoa(uid)
+}
+
+func groupName(gid int) string {
+	if g, err := user.LookupGroupId(strconv.Itoa(gid)); err == nil {
+		return g.Name
+	}
+	return strconv.Itoa(gid)
 }

@@ -2,96 +2,58 @@ package file
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/meshpki/meshpki/internal/durable"
-	"github.com/meshpki/meshpki/issue"
 )
 
-// linksWork tells whether a set can be swapped by one rename of a symlink. On
-// Windows links need a right that services seldom have: there the generation is
-// copied file by file, each replaced by a rename, the key last; between two of
-// them a reader may see files of two generations.
-const linksWork = false
+// On Windows links need a right that services seldom have: there the names are
+// copies, whatever the set says, and ..data is a file with the generation's name.
+const (
+	linksWork = false
+	modesWork = false // files inherit the directory's access list
+	noWait    = 0
+)
 
 // readLink reads the plain file that stands for the link.
 func readLink(root *os.Root, name string) (string, error) {
-	data, err := root.ReadFile(name)
+	data, err := readFile(root, name, 1<<10)
 	return string(data), err
 }
 
-func publish(root *os.Root, gen, old string, set issue.Set, theirs []string) error {
-	if err := copyOut(root, set, theirs); err != nil {
-		return errors.Join(err, root.RemoveAll(gen))
-	}
-	if err := durable.WriteFile(filepath.Join(root.Name(), dataLink), []byte(gen), publicMode); err != nil {
-		return err
-	}
-	if old == "" {
-		return nil
-	}
-	// The copies of names that the set no longer has.
-	last, err := readGeneration(root, old)
-	if err != nil {
-		return nil //nolint:nilerr // the set is in place; what was there before cannot be read
-	}
-	for name := range last.Files {
-		if _, wanted := set.Files[name]; !wanted && isOurCopy(root, name) {
-			_ = root.Remove(name)
-		}
-	}
-	return nil
-}
-
-// copyOut puts a copy of each file under its own name, the secret ones last, and
-// keeps aside what is not ours.
-func copyOut(root *os.Root, set issue.Set, theirs []string) error {
-	if len(theirs) > 0 {
-		if err := root.Mkdir(keptName, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-	}
-	for _, name := range theirs {
-		kept := filepath.Join(keptName, name)
-		if _, err := root.Lstat(kept); err == nil {
-			kept += "." + durable.Suffix()
-		}
-		if err := root.Rename(name, kept); err != nil {
-			return fmt.Errorf("keep %s aside: %w", name, bare(err))
-		}
-	}
-	for _, secret := range []bool{false, true} {
-		for _, name := range set.Files.Names() {
-			if set.Files[name].Secret != secret {
-				continue
-			}
-			if err := replaceCopy(root, name, set.Files[name]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func replaceCopy(root *os.Root, name string, f issue.File) error {
+// swap makes a generation the present one with one rename.
+func swap(root *os.Root, gen string) error {
 	tmp := dataLink + "." + durable.Suffix()
-	if err := durable.Create(root, tmp, f.Data, secretMode); err != nil {
+	if err := durable.Create(root, tmp, []byte(gen), publicMode); err != nil {
 		return err
 	}
-	return root.Rename(tmp, name)
+	if err := root.Rename(tmp, dataLink); err != nil {
+		return errors.Join(err, root.Remove(tmp))
+	}
+	return nil
 }
 
-// owner has no meaning here: files inherit the directory's access list.
-type owner struct{}
+// owner has no meaning here.
+type owner struct{ uid, gid int }
+
+func (owner) trusted() durable.Owner { return durable.Owner{UID: durable.None, GID: durable.None} }
 
 func lookupOwner(name, group string) (owner, error) {
 	if name != "" || group != "" {
 		return owner{}, errors.New("owner and group cannot be set on Windows")
 	}
-	return owner{}, nil
+	return owner{-1, -1}, nil
 }
 
 func (owner) apply(*os.File) error { return nil }
+
+func ownerOf(fs.FileInfo) owner { return owner{-1, -1} }
+
+func takeAfter(*os.File, fs.FileInfo) error { return nil }
+
+func owned(*os.Root) (func(fs.FileInfo) error, error) { return anyFile, nil }
+
+func userName(int) string { return "" }
+
+func groupName(int) string { return "" }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,9 +26,25 @@ type Store struct {
 	mu      sync.Mutex
 	set     issue.Set
 	version uint64 // counts the saves; 0 is the empty place
+	kept    []kept // what was replaced, the newest first
 }
 
-var _ issue.Store = (*Store)(nil)
+// kept is a set that was replaced.
+type kept struct {
+	set      issue.Set
+	version  issue.Version
+	stripped bool // its secret files are gone
+}
+
+// mostStripped is how many sets are kept without their secret files.
+const mostStripped = 10
+
+var (
+	_ issue.Store     = (*Store)(nil)
+	_ issue.Auditor   = (*Store)(nil)
+	_ issue.Historian = (*Store)(nil)
+	_ issue.Purger    = (*Store)(nil)
+)
 
 // NewStore gives an empty place; name is what String says.
 func NewStore(name string) *Store { return &Store{name: name} }
@@ -64,9 +81,88 @@ func (s *Store) Save(ctx context.Context, set issue.Set, was issue.Version) (iss
 	if s.at() != was {
 		return "", issue.ErrChanged
 	}
+	if s.version > 0 {
+		s.kept = append([]kept{{set: s.set, version: s.at()}}, s.kept...)
+	}
+	whole := max(1, set.Whole)
+	for i := whole; i < len(s.kept); i++ {
+		s.kept[i].strip()
+	}
+	s.kept = s.kept[:min(len(s.kept), whole+mostStripped)]
 	s.set = clone(set)
 	s.version++
 	return s.at(), nil
+}
+
+// strip takes the secret files away.
+func (k *kept) strip() {
+	maps.DeleteFunc(k.set.Files, func(_ string, f issue.File) bool { return f.Secret })
+	k.stripped = true
+}
+
+// Audit compares the owner, group and mode that the set was saved with.
+func (s *Store) Audit(ctx context.Context, want issue.Set) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.version == 0 {
+		return nil, fs.ErrNotExist
+	}
+	var found []string
+	mode := func(m fs.FileMode) fs.FileMode {
+		if m == 0 {
+			return 0o600
+		}
+		return m
+	}
+	for _, name := range s.set.Files.Names() {
+		if s.set.Files[name].Secret && mode(s.set.Mode) != mode(want.Mode) {
+			found = append(found, fmt.Sprintf("%s has mode %04o and should have %04o", name, mode(s.set.Mode), mode(want.Mode)))
+		}
+		if want.Owner != "" && s.set.Owner != want.Owner {
+			found = append(found, fmt.Sprintf("%s belongs to %s and should belong to %s", name, s.set.Owner, want.Owner))
+		}
+		if want.Group != "" && s.set.Group != want.Group {
+			found = append(found, fmt.Sprintf("%s has group %s and should have %s", name, s.set.Group, want.Group))
+		}
+	}
+	return found, nil
+}
+
+// Previous gives a copy of the newest whole set before the present one.
+func (s *Store) Previous(ctx context.Context) (issue.Set, issue.Version, error) {
+	if err := ctx.Err(); err != nil {
+		return issue.Set{}, "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range s.kept {
+		if !k.stripped {
+			return clone(k.set), k.version, nil
+		}
+	}
+	return issue.Set{}, "", fs.ErrNotExist
+}
+
+// Purge takes the secret files out of the kept sets of which doomed says so.
+func (s *Store) Purge(ctx context.Context, doomed func(issue.Files) bool) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	purged := 0
+	for i := range s.kept {
+		k := &s.kept[i]
+		secret := slices.ContainsFunc(k.set.Files.Names(), func(name string) bool { return k.set.Files[name].Secret })
+		if secret && doomed(clone(k.set).Files) {
+			k.strip()
+			purged++
+		}
+	}
+	return purged, nil
 }
 
 // at is the present version; the lock is held.

@@ -93,7 +93,7 @@ func unprivileged(cmd *exec.Cmd, work string) error {
 
 // mountSmall mounts an empty disk of that size.
 func mountSmall(dir, size string) (unmount func(), err error) {
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=0755,size="+size); err != nil {
 		return nil, fmt.Errorf("mount a small disk: %w", err)
 	}
 	return func() {

@@ -82,9 +82,19 @@ func writeSync(f *os.File, data []byte, mode fs.FileMode) error {
 	return f.Sync()
 }
 
+// OpenDir opens a directory under root. What is none is refused, and not waited
+// for: a pipe would be.
+func OpenDir(root *os.Root, name string) (*os.Root, error) {
+	dir, err := root.OpenRoot(name + "/.")
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: filepath.Join(root.Name(), name), Err: bare(err)}
+	}
+	return dir, nil
+}
+
 // SyncDir makes the names in a directory under root durable.
 func SyncDir(root *os.Root, name string) error {
-	d, err := root.Open(name)
+	d, err := root.Open(name + "/.")
 	if err != nil {
 		return err
 	}

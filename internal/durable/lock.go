@@ -40,6 +40,15 @@ func AcquireDir(ctx context.Context, dir string) (*Lock, error) {
 	return wait(ctx, f)
 }
 
+// AcquireRoot is AcquireDir on a directory that is open.
+func AcquireRoot(ctx context.Context, root *os.Root) (*Lock, error) {
+	f, err := openRootLock(root)
+	if err != nil {
+		return nil, err
+	}
+	return wait(ctx, f)
+}
+
 // AcquireFile is Acquire on an open file; the lock closes it when released.
 func AcquireFile(ctx context.Context, f *os.File) (*Lock, error) { return wait(ctx, f) }
 

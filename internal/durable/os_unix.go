@@ -23,6 +23,8 @@ func syncDir(d *os.File) error {
 
 func openDirLock(dir string) (*os.File, error) { return os.Open(dir) }
 
+func openRootLock(root *os.Root) (*os.File, error) { return root.Open(".") }
+
 func tryLock(f *os.File) (bool, error) {
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)

@@ -19,6 +19,10 @@ func openDirLock(dir string) (*os.File, error) {
 	return os.OpenFile(filepath.Join(dir, "..lock"), os.O_RDWR|os.O_CREATE, 0o600)
 }
 
+func openRootLock(root *os.Root) (*os.File, error) {
+	return root.OpenFile("..lock", os.O_RDWR|os.O_CREATE, 0o600)
+}
+
 // tryLock locks one byte far behind the end of the file: a Windows lock would keep
 // others from reading what it covers.
 func tryLock(f *os.File) (bool, error) {

@@ -1,0 +1,151 @@
+package file
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/meshpki/meshpki/internal/durable"
+	"github.com/meshpki/meshpki/issue"
+)
+
+// manifest is what factsName holds.
+type manifest struct {
+	Schema string `json:"schema"`
+	// Files are the names of all files; nil in a generation of an early version.
+	Files  []string          `json:"files"`
+	Secret []string          `json:"secret"`
+	Facts  map[string]string `json:"facts"`
+}
+
+const setSchema = "meshpki/set/v1"
+
+// largest bounds what is read of one place: whoever may write there could fill the
+// memory of everybody who looks.
+const largest = 64 << 20
+
+// generation is one that was read.
+type generation struct {
+	set    issue.Set
+	secret []string
+	listed bool // it says itself which files it has
+}
+
+// openGeneration opens a generation and reads what it says of itself.
+func openGeneration(root *os.Root, gen string) (*os.Root, manifest, error) {
+	var m manifest
+	dir, err := durable.OpenDir(root, gen)
+	if err != nil {
+		return nil, m, damaged(gen, factsName, err)
+	}
+	data, err := readFile(dir, factsName, 1<<20)
+	if err != nil {
+		return nil, m, errors.Join(damaged(gen, factsName, err), dir.Close())
+	}
+	if err := json.Unmarshal(data, &m); err != nil || m.Schema != setSchema || checkNames(m.Files) != nil || checkNames(m.Secret) != nil {
+		return nil, m, errors.Join(fmt.Errorf("%s is damaged: it is not what meshpki wrote there", filepath.Join(gen, factsName)), dir.Close())
+	}
+	return dir, m, nil
+}
+
+// damaged is the error of a file that cannot be read. It is never fs.ErrNotExist:
+// something is kept, and it is not whole.
+func damaged(gen, name string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is damaged: %s is missing", gen, name)
+	}
+	return fmt.Errorf("%s is damaged: %s: %w", gen, name, bare(err))
+}
+
+// readGeneration reads all of a generation.
+func readGeneration(root *os.Root, gen string) (generation, error) {
+	dir, m, err := openGeneration(root, gen)
+	if err != nil {
+		return generation{}, err
+	}
+	defer dir.Close()
+	g := generation{set: issue.Set{Files: make(issue.Files, len(m.Files)), Facts: m.Facts}, secret: m.Secret, listed: m.Files != nil}
+	names := m.Files
+	if !g.listed {
+		if names, err = filesIn(dir); err != nil {
+			return generation{}, damaged(gen, "it", err)
+		}
+	}
+	trust, err := owned(dir)
+	if err != nil {
+		return generation{}, damaged(gen, "it", err)
+	}
+	room := int64(largest)
+	for _, name := range names {
+		data, err := readOwned(dir, name, room, trust)
+		if err != nil {
+			return generation{}, damaged(gen, name, err)
+		}
+		room -= int64(len(data))
+		g.set.Files[name] = issue.File{Data: data, Secret: slices.Contains(m.Secret, name)}
+	}
+	return g, nil
+}
+
+// filesIn lists the files of a set in a generation's directory.
+func filesIn(dir *os.Root) ([]string, error) {
+	names, err := list(dir)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return name == factsName }), nil
+}
+
+// list gives the names in a directory.
+func list(dir *os.Root) ([]string, error) {
+	d, err := dir.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return d.Readdirnames(-1)
+}
+
+// readFile reads a regular file, of at most so many bytes.
+func readFile(dir *os.Root, name string, most int64) ([]byte, error) {
+	return readOwned(dir, name, most, anyFile)
+}
+
+// readOwned is readFile on a file that trust accepts.
+func readOwned(dir *os.Root, name string, most int64, trust func(fs.FileInfo) error) ([]byte, error) {
+	// Nobody is waited for who made it a pipe.
+	f, err := dir.OpenFile(name, os.O_RDONLY|noWait, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errors.New("it is no file")
+	case info.Size() > most:
+		return nil, errors.New("it is too large")
+	}
+	if err := trust(info); err != nil {
+		return nil, err
+	}
+	// One byte more, so that a whole file takes one read.
+	data := make([]byte, info.Size()+1)
+	n, err := f.Read(data)
+	if err == nil && int64(n) == info.Size() || errors.Is(err, io.EOF) && info.Size() == 0 {
+		return data[:n], nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return nil, errors.New("it was changed while it was read")
+}
+
+func anyFile(fs.FileInfo) error { return nil }
