@@ -95,6 +95,55 @@ func (c Constraints) apply(t *x509.Certificate) {
 	}
 }
 
+// within refuses constraints that permit what a CA above does not: they would
+// promise names that no verifier accepts.
+func (c Constraints) within(above *x509.Certificate) error {
+	var names []Name
+	for _, s := range c.DNS {
+		names = append(names, Name{DNS, inside(s)})
+	}
+	for _, td := range c.URI {
+		names = append(names, Name{URI, td.ID().String()})
+	}
+	for _, p := range c.IP {
+		first, last := ends(p)
+		names = append(names, Name{IP, first.String()}, Name{IP, last.String()})
+	}
+	for _, s := range c.Email {
+		if !strings.Contains(s, "@") {
+			s = "anybody@" + inside(s)
+		}
+		names = append(names, Name{Email, s})
+	}
+	for _, n := range names {
+		if err := judge(above, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inside is a name that a subtree holds: of one with a leading dot, which does not
+// hold its own domain, a name in that.
+func inside(subtree string) string {
+	if strings.HasPrefix(subtree, ".") {
+		return "anything" + subtree
+	}
+	return subtree
+}
+
+// ends are the first and the last address of a range.
+func ends(p netip.Prefix) (first, last netip.Addr) {
+	first = p.Masked().Addr()
+	octets := first.AsSlice()
+	for i := range octets {
+		host := min(max(8*(i+1)-p.Bits(), 0), 8)
+		octets[i] |= byte(1<<host - 1)
+	}
+	last, _ = netip.AddrFromSlice(octets)
+	return first, last
+}
+
 func ipNet(p netip.Prefix) *net.IPNet {
 	p = p.Masked()
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}

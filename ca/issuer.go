@@ -248,6 +248,22 @@ func (i *Issuer) settle(v Validity) (notBefore, notAfter time.Time, err error) {
 // (*Refusal) what this CA's path length and name constraints do not allow, and
 // what would outlive it (*ValidityError).
 func (i *Issuer) IssueCA(ctx context.Context, spec Spec, pub crypto.PublicKey) (Chain, error) {
+	template, err := i.draftCA(ctx, spec, pub)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := sign(template, i.Certificate, pub, i.Signer)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.Ledger.Record(ctx, EntryOf(KindCA, cert, i.Now())); err != nil {
+		return nil, fmt.Errorf("record the intermediate: %w", err)
+	}
+	return i.complete(cert), nil
+}
+
+// draftCA checks what CA is wanted and makes the template of its certificate.
+func (i *Issuer) draftCA(ctx context.Context, spec Spec, pub crypto.PublicKey) (*x509.Certificate, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
@@ -273,14 +289,7 @@ func (i *Issuer) IssueCA(ctx context.Context, spec Spec, pub crypto.PublicKey) (
 		return nil, err
 	}
 	template.AuthorityKeyId = i.Certificate.SubjectKeyId
-	cert, err := sign(template, i.Certificate, pub, i.Signer)
-	if err != nil {
-		return nil, err
-	}
-	if err := i.Ledger.Record(ctx, EntryOf(KindCA, cert, i.Now())); err != nil {
-		return nil, fmt.Errorf("record the intermediate: %w", err)
-	}
-	return i.complete(cert), nil
+	return template, nil
 }
 
 // checkBelow refuses a CA that could not stand below this one.
@@ -294,7 +303,14 @@ func (i *Issuer) checkBelow(spec Spec) error {
 		}
 	}
 	if !spec.URI.IsZero() {
-		return i.Judge(Name{URI, spec.URI.ID().String()})
+		if err := i.Judge(Name{URI, spec.URI.ID().String()}); err != nil {
+			return err
+		}
+	}
+	for _, c := range i.chain() {
+		if err := spec.Constraints.within(c); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -242,6 +242,9 @@ func (d *Directory) pick(all []Authority, name string) (Authority, error) {
 			return a, nil
 		}
 	}
+	if _, err := os.Lstat(d.RequestPath(name)); ValidName(name) && err == nil {
+		return Authority{}, fmt.Errorf("%q: %w", name, ErrPending)
+	}
 	return Authority{}, fmt.Errorf("%q: %w", name, ErrNoAuthority)
 }
 

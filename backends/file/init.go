@@ -63,7 +63,25 @@ func Init(ctx context.Context, path string, o InitOptions) (*Directory, error) {
 	if !ValidName(o.Settings.Issuing) || o.Settings.Issuing == RootName {
 		return nil, fmt.Errorf("%q %w", o.Settings.Issuing, errBadCAName)
 	}
-	if err := errors.Join(ctx.Err(), survey(path, o.OfflineRoot)); err != nil {
+	return makeDirectory(ctx, path, o.OfflineRoot, o.Now, func(root *os.Root) ([]byte, error) {
+		return stage(ctx, root, path, o)
+	})
+}
+
+// InitEmpty makes a directory without any authority: for an intermediate whose
+// certificate comes from elsewhere. Errors to branch on are those of Init.
+func InitEmpty(ctx context.Context, path string, s Settings, now func() time.Time) (*Directory, error) {
+	if !ValidName(s.Issuing) || s.Issuing == RootName {
+		return nil, fmt.Errorf("%q %w", s.Issuing, errBadCAName)
+	}
+	return makeDirectory(ctx, path, "", now, func(root *os.Root) ([]byte, error) {
+		return nil, errors.Join(stageDirs(root), stageSettings(root, s))
+	})
+}
+
+// makeDirectory makes a state directory of what is staged, whole or not at all.
+func makeDirectory(ctx context.Context, path, offlineRoot string, now func() time.Time, staged func(*os.Root) ([]byte, error)) (*Directory, error) {
+	if err := errors.Join(ctx.Err(), survey(path, offlineRoot)); err != nil {
 		return nil, err
 	}
 	if err := durable.MkdirAll(path, dirMode); err != nil {
@@ -82,11 +100,11 @@ func Init(ctx context.Context, path string, o InitOptions) (*Directory, error) {
 	if err := makeRoom(root, path); err != nil {
 		return nil, err
 	}
-	rootKey, err := stage(ctx, root, path, o)
+	rootKey, err := staged(root)
 	if err != nil {
 		return nil, errors.Join(err, root.RemoveAll(stagingName))
 	}
-	if err := commit(root, o.OfflineRoot, rootKey); err != nil {
+	if err := commit(root, offlineRoot, rootKey); err != nil {
 		return nil, errors.Join(err, root.RemoveAll(stagingName))
 	}
 	if err := durable.SyncDir(root, "."); err != nil {
@@ -95,7 +113,7 @@ func Init(ctx context.Context, path string, o InitOptions) (*Directory, error) {
 	if err := move(root); err != nil {
 		return nil, err
 	}
-	return Open(path, o.Now)
+	return Open(path, now)
 }
 
 // survey looks before anything is touched, so that a refusal leaves no trace.
@@ -208,16 +226,8 @@ func stage(ctx context.Context, root *os.Root, path string, o InitOptions) ([]by
 	if err != nil {
 		return nil, err
 	}
-	for _, dir := range []struct {
-		name string
-		mode fs.FileMode
-	}{{"", 0o700}, {keysDir, 0o700}, {caDir, dirMode}, {logDir, dirMode}, {cacheDir, dirMode}} {
-		if err := root.Mkdir(filepath.Join(stagingName, dir.name), dir.mode); err != nil {
-			return nil, err
-		}
-		if err := root.Chmod(filepath.Join(stagingName, dir.name), dir.mode); err != nil {
-			return nil, err
-		}
+	if err := stageDirs(root); err != nil {
+		return nil, err
 	}
 	chain, err := makeCAs(ctx, filepath.Join(path, stagingName), o, rootKey, issuingKey)
 	if err != nil {
@@ -229,24 +239,46 @@ func stage(ctx context.Context, root *os.Root, path string, o InitOptions) ([]by
 			return nil, err
 		}
 	}
-	o.Settings.Schema = settingsSchema
-	data, err := json.MarshalIndent(o.Settings, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	if err := durable.Create(root, filepath.Join(stagingName, settingsName), append(data, '\n'), publicMode); err != nil {
-		return nil, err
-	}
 	key, err := stageKeys(root, o, rootKey, issuingKey)
 	if err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{keysDir, caDir, logDir, ""} {
-		if err := durable.SyncDir(root, filepath.Join(stagingName, dir)); err != nil {
-			return nil, err
+	return key, stageSettings(root, o.Settings)
+}
+
+// stageDirs makes the directories of a staged authority.
+func stageDirs(root *os.Root) error {
+	for _, dir := range []struct {
+		name string
+		mode fs.FileMode
+	}{{"", 0o700}, {keysDir, 0o700}, {caDir, dirMode}, {logDir, dirMode}, {cacheDir, dirMode}} {
+		if err := root.Mkdir(filepath.Join(stagingName, dir.name), dir.mode); err != nil {
+			return err
+		}
+		if err := root.Chmod(filepath.Join(stagingName, dir.name), dir.mode); err != nil {
+			return err
 		}
 	}
-	return key, nil
+	return nil
+}
+
+// stageSettings writes the settings of a staged directory, its last part, and syncs
+// the whole.
+func stageSettings(root *os.Root, s Settings) error {
+	s.Schema = settingsSchema
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := durable.Create(root, filepath.Join(stagingName, settingsName), append(data, '\n'), publicMode); err != nil {
+		return err
+	}
+	for _, dir := range []string{keysDir, caDir, logDir, ""} {
+		if err := durable.SyncDir(root, filepath.Join(stagingName, dir)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // makeCAs signs root and intermediate, recording both in the staged ledger.

@@ -125,6 +125,15 @@ func (d *Directory) keyPlace(name string) (path, uri string, err error) {
 	return "", uri, nil
 }
 
+// KeyPlace finds the key of an authority, also of one that is only asked for: a file
+// of the directory, or a key URI; neither where it is elsewhere.
+func (d *Directory) KeyPlace(name string) (path, uri string, err error) {
+	if !ValidName(name) {
+		return "", "", fmt.Errorf("%q %w", name, errBadCAName)
+	}
+	return d.keyPlace(name)
+}
+
 // writeURI keeps a key's URI, whole or not at all.
 func (d *Directory) writeURI(name, uri string) error {
 	return durable.WriteFile(d.uriPath(name), []byte(uri+"\n"), secretMode)

@@ -124,7 +124,7 @@ func TestDocsNameWhatThereIs(t *testing.T) {
 			}
 		}
 	}
-	for _, c := range []string{"probe", "status", "plan", "apply", "units", "backend", "ca rotate", "ca export", "ca csr", "ca sign", "ca import"} {
+	for _, c := range []string{"probe", "status", "plan", "apply", "units", "backend", "ca rotate", "ca export"} {
 		if _, code := helpOf(strings.Fields(c)...); code == 0 {
 			t.Errorf("meshpki %s is there now: README.md and docs speak of it as to come", c)
 		}
@@ -166,7 +166,8 @@ func TestDocsMakeTargets(t *testing.T) {
 // docDocuments lists the documents of JSON with a value of each; the data of some
 // are lists.
 var docDocuments = []ui.Document{
-	ui.Initialised{}, ui.Authorities{}, ui.AuthorityShown{}, ui.Bundle{}, ui.Issued{}, ui.Inspection{}, ui.Verification{},
+	ui.Initialised{}, ui.Authorities{}, ui.AuthorityShown{}, ui.Bundle{}, ui.CARequested{}, ui.CASigned{}, ui.CAImported{},
+	ui.Issued{}, ui.Inspection{}, ui.Verification{},
 	ui.NeedsRenewal{}, ui.RevokedMany{}, ui.CRL{}, ui.Log{}, ui.LogVerified{}, ui.Demo{}, ui.Version{},
 }
 
@@ -174,6 +175,7 @@ var docDocuments = []ui.Document{
 var docParts = map[reflect.Type]string{
 	reflect.TypeFor[ui.Authority]():             "An authority",
 	reflect.TypeFor[ui.KeyPlace]():              "The place of a key",
+	reflect.TypeFor[ui.Attribute]():             "An attribute",
 	reflect.TypeFor[ui.IssuedService]():         "A service",
 	reflect.TypeFor[ui.IssuedPlace]():           "A place",
 	reflect.TypeFor[ui.DemoCall]():              "A call",

@@ -112,6 +112,10 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"truncate":  truncate,
 	"smalldisk": smallDisk,
 	"examples":  examples,
+	// Ceremonies.
+	"tamper":      tamper,
+	"fingerprint": fingerprint,
+	"hostilecsr":  hostileCSR,
 	// Looking at what came out.
 	"json":      jsonHas,
 	"columns":   columns,

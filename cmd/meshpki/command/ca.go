@@ -32,7 +32,8 @@ func caCommand() *command {
 			{"what is there", "meshpki ca list"},
 		},
 		exits: exitsOf(codeDone, codeFailed, codeUsage, codeRefused),
-		sub:   []*command{initCommand(), caListCommand(), caShowCommand(), intermediateCommand(), bundleCommand()},
+		sub: []*command{initCommand(), caListCommand(), caShowCommand(), intermediateCommand(), bundleCommand(),
+			caCSRCommand(), caSignCommand(), caImportCommand()},
 	}
 }
 

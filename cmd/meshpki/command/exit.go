@@ -86,7 +86,7 @@ func isUsage(err error) bool {
 		return m.Err == nil
 	}
 	return is[*usageError](err) || is[*ca.ValidityError](err) || is[*ca.NameError](err) || is[*issue.WishError](err) ||
-		is[*backends.RefError](err) || errors.Is(err, file.ErrNoDirectory) || errors.Is(err, file.ErrNoAuthority) ||
+		is[*backends.RefError](err) || errors.Is(err, file.ErrNoDirectory) || errors.Is(err, file.ErrNoAuthority) || errors.Is(err, file.ErrPending) ||
 		errors.Is(err, file.ErrExists) || errors.Is(err, file.ErrNotEmpty) || errors.Is(err, file.ErrRecovered)
 }
 
@@ -158,6 +158,8 @@ func hintFor(err error) string {
 		return "meshpki ca init makes one; --dir or MESHPKI_DIR names another"
 	case errors.Is(err, file.ErrNoAuthority):
 		return "meshpki ca list names them"
+	case errors.Is(err, file.ErrPending):
+		return "meshpki ca import takes in what the other machine signed"
 	case errors.Is(err, file.ErrNoKey):
 		return "--key FILE names the file that holds it"
 	case errors.Is(err, pemfile.ErrKeyEncrypted):

@@ -189,29 +189,34 @@ func (c *call) passphraseFile() string {
 	return c.env.Getenv("MESHPKI_PASSPHRASE_FILE")
 }
 
-// prompt asks on the terminal; what is typed is not shown. An interrupt ends it,
-// and the terminal shows again what is typed.
+// prompt asks on the terminal; what is typed is not shown.
 func (c *call) prompt(question string) ([]byte, error) {
+	secret, err := c.await(question, c.env.ReadPassword)
+	fmt.Fprintln(c.env.Stderr)
+	if err != nil && !errors.Is(err, errInterrupted) {
+		return nil, fmt.Errorf("read the passphrase: %w", err)
+	}
+	return secret, err
+}
+
+// await asks a question and waits for what is read. An interrupt ends it, and the
+// terminal shows again what is typed.
+func (c *call) await(question string, read func() ([]byte, error)) ([]byte, error) {
 	type answer struct {
-		secret []byte
-		err    error
+		text []byte
+		err  error
 	}
 	fmt.Fprint(c.env.Stderr, question)
 	given := make(chan answer, 1)
 	guard(func(fault any) { given <- answer{err: fmt.Errorf("%v", fault)} }, func() {
-		secret, err := c.env.ReadPassword()
-		given <- answer{secret, err}
+		text, err := read()
+		given <- answer{text, err}
 	})
 	ctx := c.Context.Context
 	select {
 	case a := <-given:
-		fmt.Fprintln(c.env.Stderr)
-		if a.err != nil {
-			return nil, fmt.Errorf("read the passphrase: %w", a.err)
-		}
-		return a.secret, nil
+		return a.text, a.err
 	case <-ctx.Done():
-		fmt.Fprintln(c.env.Stderr)
 		return nil, errors.Join(errInterrupted, c.env.RestoreTerminal())
 	}
 }

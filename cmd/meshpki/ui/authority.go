@@ -223,6 +223,9 @@ func place(path string) string {
 	return "./" + path
 }
 
+// ShellWord quotes a word for a shell where it needs it.
+func ShellWord(s string) string { return shellWord(s) }
+
 // shellWord quotes a word for a shell where it needs it.
 func shellWord(s string) string {
 	plain := s != ""
