@@ -111,25 +111,6 @@ func (w *Window) check(c cursor) *Error {
 	return nil
 }
 
-func (s *Step) check(c cursor) *Error {
-	if _, ok := c.n.find("exec"); !ok {
-		return nil
-	}
-	if len(s.Exec) == 0 {
-		return c.wrong("exec", "a command without a word: its program is expected first")
-	}
-	program := s.Exec[0]
-	switch {
-	case len(s.Exec) == 1 && strings.Contains(program, " "):
-		err := c.wrong("exec", "%s is one word with spaces in it: each word of a command is an item of its own", quote(program))
-		err.Hint = "for example: [" + strings.Join(strings.Fields(program), ", ") + "]"
-		return err
-	case strings.Contains(program, "/") && !strings.HasPrefix(program, "/"):
-		return c.wrong("exec", "%s is neither an absolute path nor a bare name", quote(program))
-	}
-	return nil
-}
-
 func (v *Vault) check(c cursor) *Error {
 	if v.Role == "" && v.Mode != "sign-verbatim" {
 		return c.wrong("role", "role is missing: only mode sign-verbatim does without one")
@@ -172,6 +153,9 @@ func (r *reader) finish() *Error {
 		}
 		lines[name] = s.Line
 		if err := r.outputs(i, s); err != nil {
+			return err
+		}
+		if err := r.afters(i, s); err != nil {
 			return err
 		}
 	}

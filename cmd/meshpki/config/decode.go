@@ -37,7 +37,7 @@ type (
 	placed interface{ put(line, column int) }
 	// short is a value that has a shorter way to be written.
 	short interface{ expand(n *node) *node }
-	// choice is a struct of which exactly one field is set.
+	// choice is a struct of which exactly one field is set, not counting those beside it.
 	choice interface{ choice() }
 	// wordless says what is wrong when one text stands where the value should.
 	wordless interface{ wordless() string }
@@ -214,8 +214,10 @@ func (r *reader) fields(n *node, v reflect.Value, f *field) *Error {
 		}
 	}
 	s := r.shapeOf(v.Type())
-	if _, ok := target.(choice); ok && len(n.entries) != 1 {
-		return r.wrong(n.Place, "exactly one of %s is expected, not %d", list(s.known), len(n.entries))
+	if _, ok := target.(choice); ok {
+		if chosen := s.chosen(n); chosen != 1 {
+			return r.wrong(n.Place, "exactly one of %s is expected, not %d", list(s.choose), chosen)
+		}
 	}
 	for _, f := range s.fields {
 		if _, given := n.find(f.key); f.need && !given {

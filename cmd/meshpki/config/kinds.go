@@ -40,6 +40,8 @@ var forms = map[string]form{
 	"validity":       {checkValidity, `^([0-9.]+(ns|us|µs|ms|s|m|h|d|w|y))+$`},
 	"cron":           {checkCron, `^ *[^ @]+( +[^ ]+){4} *$`},
 	"zone":           {checkZone, `^[A-Za-z0-9_+/-]+$`},
+	"variable":       {checkVariable, variablePattern},
+	"unit":           {checkUnit, unitPattern},
 	"percent":        {checkPercent, `^[1-9][0-9]?%$`},
 	"mode":           {checkMode, `^0?[4-7][0-7]0$`},
 	"owner":          {checkOwner, ownerPattern},
@@ -59,6 +61,8 @@ const (
 	entryNamePattern = `^[A-Za-z0-9][A-Za-z0-9._-]*$`
 	ownerPattern     = `^[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)?$`
 	accountPattern   = `^[A-Za-z0-9_.-]+$`
+	variablePattern  = `^[A-Za-z_][A-Za-z0-9_]*$`
+	unitPattern      = `^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,254}$`
 	arnPattern       = `^arn:[^:]+:acm-pca:[^:]+:[0-9]{12}:certificate-authority/`
 	signerPattern    = `^[a-z0-9.-]+/[A-Za-z0-9._-]+$`
 )
@@ -70,6 +74,8 @@ var (
 	entryNameForm = lazy(entryNamePattern)
 	ownerForm     = lazy(ownerPattern)
 	accountForm   = lazy(accountPattern)
+	variableForm  = lazy(variablePattern)
+	unitForm      = lazy(unitPattern)
 	arnForm       = lazy(arnPattern)
 	signerForm    = lazy(signerPattern)
 )
@@ -238,6 +244,20 @@ func checkAccount(s string) string {
 		return ""
 	}
 	return quote(s) + " is no account: a name or a number is expected"
+}
+
+func checkVariable(s string) string {
+	if variableForm().MatchString(s) {
+		return ""
+	}
+	return quote(s) + " is no name of a variable: letters, digits and '_' only, a letter or '_' first"
+}
+
+func checkUnit(s string) string {
+	if unitForm().MatchString(s) {
+		return ""
+	}
+	return quote(s) + " is no name of a unit: one such as payment.service is expected"
 }
 
 func checkAbsolute(s string) string {

@@ -33,6 +33,8 @@ func TestForms(t *testing.T) {
 			[]string{"", "0 2 * *", "0 0 2 * * 2", "@daily", "TZ=UTC 0 2 * * 2", "60 * * * *", "0 0 30 2 *", "a b c d e"},
 		},
 		"zone":           {[]string{"UTC", "Local", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5"}, []string{"Mars/Olympus", "../x", "/etc/passwd", "europe berlin"}},
+		"variable":       {[]string{"LANG", "_a1"}, []string{"", "1a", "A-B", "A=b", "ä"}},
+		"unit":           {[]string{"payment.service", "a@b:c.service", "nginx", `dev-x\x2dy.service`}, []string{"", "-a", "a b", "a*", "a/b", strings.Repeat("a", 256)}},
 		"percent":        {[]string{"66%"}, []string{"", "0%", "100%"}},
 		"mode":           {[]string{"0640"}, []string{"", "0644"}},
 		"owner":          {[]string{"a", "a:b", "1000:1000", "a.b-c_d"}, []string{"", ":", "a:", ":b", "a b", "a:b:c"}},

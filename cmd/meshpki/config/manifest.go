@@ -10,6 +10,7 @@ import "github.com/meshpki/meshpki/renew"
 //	      for a table, of its names
 //	of    the words that are accepted
 //	need  the key may not be left out
+//	beside  where exactly one key is expected, this one may stand beside it
 //	like  an example
 //	doc   what it means, for editors
 
@@ -100,16 +101,21 @@ type Output struct {
 // The manifest may also give the words of one command, which is one exec step.
 type Hook []Step
 
-// Step is one step of a hook: exactly one of its fields is set. Line and Column
-// are where it begins.
+// Step is one step of a hook: exactly one of its fields before Timeout is set.
+// Line and Column are where it begins.
 type Step struct {
 	Place `yaml:"-"`
 
-	Exec    []string `yaml:"exec" like:"[/usr/sbin/nginx, -s, reload]" doc:"A command, word by word; no shell reads it."`
-	Signal  *Signal  `yaml:"signal" doc:"A signal to a process."`
-	HAProxy *HAProxy `yaml:"haproxy" doc:"The new certificate to a running HAProxy."`
-	HTTP    *HTTP    `yaml:"http" doc:"A request to a URL."`
-	Rollout *Rollout `yaml:"rollout" doc:"A restart of a Kubernetes workload."`
+	Exec      []string   `yaml:"exec" like:"[/usr/sbin/nginx, -s, reload]" doc:"A command, word by word; no shell reads it."`
+	Signal    *Signal    `yaml:"signal" doc:"A signal to a process."`
+	Systemctl *Systemctl `yaml:"systemctl" doc:"What systemd is to do with a unit."`
+	HAProxy   *HAProxy   `yaml:"haproxy" doc:"The new certificate to a running HAProxy."`
+	HTTP      *HTTP      `yaml:"http" doc:"A request to a URL."`
+	Rollout   *Rollout   `yaml:"rollout" doc:"A restart of a Kubernetes workload."`
+
+	Timeout string   `yaml:"timeout" beside:"yes" is:"validity" like:"30s" doc:"How long one try of the step may take; without it, 30s."`
+	Env     []string `yaml:"env" beside:"yes" is:"variable" like:"LANG" doc:"Variables of meshpki's own environment that the program is given besides its own."`
+	After   []string `yaml:"after" beside:"yes" like:"/etc/payment/tls" doc:"The places, each as in outputs, that have to be done before; without it, all of them."`
 }
 
 // Signal is a step that signals a process.
@@ -119,16 +125,25 @@ type Signal struct {
 	User    string `yaml:"user" is:"account" like:"www-data" doc:"Whose process it has to be."`
 }
 
+// Systemctl is a step that has systemd act on a unit.
+type Systemctl struct {
+	Action string `yaml:"action" of:"try-reload-or-restart reload-or-restart reload try-restart restart" doc:"What to do, as systemctl(1) has it; without it, try-reload-or-restart."`
+	Unit   string `yaml:"unit" need:"yes" is:"unit" like:"payment.service" doc:"The unit's name."`
+}
+
 // HAProxy is a step that hands the new certificate to a running HAProxy.
 type HAProxy struct {
-	Socket string `yaml:"socket" need:"yes" like:"/run/haproxy/admin.sock" doc:"Its runtime API's socket."`
+	Socket string `yaml:"socket" need:"yes" like:"/run/haproxy/admin.sock" doc:"Its runtime API: a socket's path, or an address of this machine such as 127.0.0.1:9999."`
 	Cert   string `yaml:"cert" need:"yes" like:"/etc/haproxy/payment.pem" doc:"The certificate's name in its configuration."`
 }
 
 // HTTP is a step that requests a URL.
 type HTTP struct {
 	URL     string `yaml:"url" need:"yes" is:"web address" like:"http://127.0.0.1:8080/-/reload" doc:"The URL."`
-	Timeout string `yaml:"timeout" is:"validity" like:"10s" doc:"How long to wait for the answer."`
+	Method  string `yaml:"method" of:"POST GET" doc:"The method; without it, POST."`
+	Roots   string `yaml:"roots" is:"absolute path" like:"/etc/ssl/mesh.pem" doc:"A PEM file of the roots to trust; without it, the system's."`
+	Proxy   bool   `yaml:"proxy" doc:"Whether the proxies of meshpki's environment are used; without it, none is."`
+	Timeout string `yaml:"timeout" is:"validity" like:"10s" doc:"How long one try may take: the same as the step's own timeout."`
 }
 
 // Rollout is a step that restarts a Kubernetes workload.
@@ -145,7 +160,7 @@ type Confirm struct {
 	Endpoint   string `yaml:"endpoint" need:"yes" is:"endpoint" like:"tls://127.0.0.1:8443" doc:"Where to look: host:port, or a URL such as tls://host:port."`
 	ServerName string `yaml:"serverName" is:"server name" like:"payment.prod" doc:"The name to ask for; without it, the first DNS name."`
 	Answers    int    `yaml:"answers" like:"3" doc:"How many handshakes in a row have to show it; without it, 1."`
-	Within     string `yaml:"within" is:"validity" like:"10m" doc:"After how long without it to raise the alarm."`
+	Within     string `yaml:"within" is:"validity" like:"10m" doc:"After how long without it to raise the alarm; without it, 10m."`
 }
 
 // NamespaceOf is the namespace that a service lives in: its own, else that of

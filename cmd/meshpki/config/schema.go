@@ -40,10 +40,26 @@ func schemaOfStruct(t reflect.Type) object {
 	if len(need) > 0 {
 		out["required"] = need
 	}
-	if reflect.PointerTo(t).Implements(reflect.TypeFor[choice]()) {
-		out["minProperties"], out["maxProperties"] = 1, 1
+	if !reflect.PointerTo(t).Implements(reflect.TypeFor[choice]()) {
+		return out
 	}
-	return out
+	s := newShape(t)
+	if len(s.choose) == len(s.known) {
+		out["minProperties"], out["maxProperties"] = 1, 1
+		return out
+	}
+	// Where keys may stand beside the chosen one, each choice is an object of its own.
+	var each []object
+	for _, chosen := range s.choose {
+		some := object{chosen: properties[chosen]}
+		for _, f := range s.fields {
+			if f.side {
+				some[f.key] = properties[f.key]
+			}
+		}
+		each = append(each, object{"type": "object", "additionalProperties": false, "properties": some, "required": []string{chosen}})
+	}
+	return object{"oneOf": each}
 }
 
 func schemaOf(t reflect.Type, f *field) object {

@@ -142,7 +142,7 @@ func TestSchemaAgreesWithTheReader(t *testing.T) {
 		"defaults: {layout: [pem, tls], keyType: rsa-3072, profile: peer, validity: 1.5h, renewAt: 1%}\n",
 		"defaults: {windows: [{cron: 0 2 * * 2, for: 3h}]}\nservices:\n  - {name: a, windows: []}\n  - {name: b, windows: [{cron: '*/5 0-6 * * mon-fri', for: 7d, zone: America/New_York}, {cron: 0 0 L * *, for: 1h30m, zone: Local}]}\n",
 		"services:\n  - {name: a_b, identity: kuma, dns: ['*.a.b', x_y], ip: ['fd00::5'], email: [a.b@c.d], uri: ['urn:x:y'], spiffeId: 'spiffe://a/b', commonName: 'Any Thing', hook: [a]}\n",
-		"services:\n  - name: a\n    hook: [{signal: {pidFile: /run/x, signal: HUP, user: root}}, {haproxy: {socket: a, cert: b}}, {http: {url: 'http://[::1]/', timeout: 3s}}, {rollout: {kind: Deployment, name: a}}, {exec: [a]}]\n    confirm: smtp://mail\n",
+		"services:\n  - name: a\n    hook: [{signal: {pidFile: /run/x, signal: HUP, user: root}}, {haproxy: {socket: a, cert: b}}, {http: {url: 'http://[::1]/', timeout: 3s}}, {rollout: {kind: Deployment, name: a}}, {exec: [a], timeout: 3s, env: [A_b1], after: [x]}, {systemctl: {unit: a@b.service}}]\n    outputs: [{to: x}]\n    confirm: smtp://mail\n",
 	} {
 		if _, err := Parse("m", []byte(head+body)); err != nil {
 			t.Errorf("the reader refuses\n%s\n%v", body, err)
@@ -154,7 +154,7 @@ func TestSchemaAgreesWithTheReader(t *testing.T) {
 	for _, body := range []string{
 		"dns: x\n", "trustDomain: UPPER\n", "defaults: {renewAt: 100%}\n", "defaults: {keyType: rsa-1024}\n", "services: {}\n", "services: [{}]\n", "services: [{name: A}]\n",
 		"services: [{name: a, outputs: [{}]}]\n", "services: [{name: a, outputs: [{to: ''}]}]\n", "services: [{name: a, outputs: [{to: x, mode: '0644'}]}]\n", "services: [{name: a, outputs: [{to: x, layout: []}]}]\n",
-		"services: [{name: a, hook: []}]\n", "services: [{name: a, hook: x}]\n", "services: [{name: a, hook: [{}]}]\n", "services: [{name: a, hook: [{exec: [a], http: {url: 'http://a'}}]}]\n", "services: [{name: a, confirm: {answers: 1}}]\n",
+		"services: [{name: a, hook: []}]\n", "services: [{name: a, hook: x}]\n", "services: [{name: a, hook: [{}]}]\n", "services: [{name: a, hook: [{exec: [a], http: {url: 'http://a'}}]}]\n", "services: [{name: a, hook: [{timeout: 3s}]}]\n", "services: [{name: a, hook: [{exec: [a], env: ['1']}]}]\n", "services: [{name: a, confirm: {answers: 1}}]\n",
 		"defaults: {windows: [{cron: 0 2 * *, for: 3h}]}\n", "defaults: {windows: [{for: 3h}]}\n", "defaults: {windows: [{cron: 0 2 * * 2}]}\n", "defaults: {windows: [{cron: 0 2 * * 2, for: 3h, zone: a b}]}\n",
 		"backends: {a: {}}\n", "backends: {a: {vault: {mount: pki, role: x, auth: {token: hunter2}}}}\n", "backends: {'a b': {local: {intermediate: x}}}\n",
 	} {

@@ -10,6 +10,7 @@ type shape struct {
 	fields []*field
 	byKey  map[string]*field
 	known  []string // the keys, in order
+	choose []string // those of them that do not stand beside others
 }
 
 // field is one key of a struct, as its tags say.
@@ -19,6 +20,7 @@ type field struct {
 	is    string
 	of    []string
 	need  bool
+	side  bool
 	like  string
 	doc   string
 }
@@ -35,7 +37,7 @@ func newShape(t reflect.Type) *shape {
 	s := &shape{byKey: map[string]*field{}}
 	for i := range t.NumField() {
 		tag := t.Field(i).Tag
-		f := &field{index: i, key: tag.Get("yaml"), is: tag.Get("is"), need: tag.Get("need") != "", like: tag.Get("like"), doc: tag.Get("doc")}
+		f := &field{index: i, key: tag.Get("yaml"), is: tag.Get("is"), need: tag.Get("need") != "", side: tag.Get("beside") != "", like: tag.Get("like"), doc: tag.Get("doc")}
 		if f.key == "-" {
 			continue
 		}
@@ -43,6 +45,19 @@ func newShape(t reflect.Type) *shape {
 		s.fields = append(s.fields, f)
 		s.byKey[f.key] = f
 		s.known = append(s.known, f.key)
+		if !f.side {
+			s.choose = append(s.choose, f.key)
+		}
 	}
 	return s
+}
+
+// chosen counts the keys of a node that do not stand beside others.
+func (s *shape) chosen(n *node) (count int) {
+	for _, e := range n.entries {
+		if f := s.byKey[e.key]; f != nil && !f.side {
+			count++
+		}
+	}
+	return count
 }
