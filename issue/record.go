@@ -49,6 +49,8 @@ type RecordOutput struct {
 	Owner   string   `json:"owner,omitempty"`
 	Group   string   `json:"group,omitempty"`
 	Mode    string   `json:"mode,omitempty"`
+	// Swap is empty for SwapDirectory.
+	Swap string `json:"swap,omitempty"`
 }
 
 const recordSchema = "meshpki/order/v1"

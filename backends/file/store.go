@@ -69,8 +69,9 @@ func (s *Store) String() string { return s.given }
 // anyOwner is for looking at a place without knowing whose it is to be.
 var anyOwner = durable.Owner{UID: durable.Any, GID: durable.Any}
 
-// Load reads the present generation. Where it is damaged the version comes with
-// the error, so that Save can replace it.
+// Load reads the present generation, without those of its files that somebody has
+// taken away. Where it is damaged otherwise the version comes with the error, so
+// that Save can replace it.
 func (s *Store) Load(ctx context.Context) (issue.Set, issue.Version, error) {
 	if err := ctx.Err(); err != nil {
 		return issue.Set{}, "", err
@@ -86,7 +87,7 @@ func (s *Store) Load(ctx context.Context) (issue.Set, issue.Version, error) {
 	}
 	for {
 		g, err := readGeneration(root, gen)
-		if err == nil && g.listed {
+		if err == nil && g.listed && len(g.missing) == 0 {
 			return g.set, issue.Version(gen), nil // it was the present one when the link was read
 		}
 		// A generation that is still the present one was not taken away while it was read.

@@ -2,6 +2,7 @@ package file
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -104,6 +105,10 @@ func (a *auditor) directory() error {
 // file looks at a file of the generation, and at what stands under its name.
 func (a *auditor) file(name string) error {
 	info, err := a.dir.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		a.say("%s is missing", name)
+		return nil
+	}
 	if err != nil {
 		return damaged(a.gen, name, err)
 	}

@@ -132,19 +132,11 @@ func newestWhole(root *os.Root, gen string) (issue.Set, issue.Version, error) {
 		return issue.Set{}, "", err
 	}
 	for _, name := range before(names, genPrefix, gen) {
-		if g, err := readGeneration(root, name); err == nil && g.whole() {
+		if g, err := readGeneration(root, name); err == nil && len(g.missing) == 0 {
 			return g.set, issue.Version(name), nil
 		}
 	}
 	return issue.Set{}, "", fs.ErrNotExist
-}
-
-// whole tells whether no secret file is missing.
-func (g generation) whole() bool {
-	return !slices.ContainsFunc(g.secret, func(name string) bool {
-		_, there := g.set.Files[name]
-		return !there
-	})
 }
 
 // Purge takes the secret files out of the kept generations of which doomed says so.

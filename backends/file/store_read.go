@@ -31,9 +31,9 @@ const largest = 64 << 20
 
 // generation is one that was read.
 type generation struct {
-	set    issue.Set
-	secret []string
-	listed bool // it says itself which files it has
+	set     issue.Set
+	listed  bool     // it says itself which files it has
+	missing []string // and which of them are not there
 }
 
 // openGeneration opens a generation and reads what it says of itself.
@@ -69,12 +69,14 @@ func readGeneration(root *os.Root, gen string) (generation, error) {
 		return generation{}, err
 	}
 	defer dir.Close()
-	g := generation{set: issue.Set{Files: make(issue.Files, len(m.Files)), Facts: m.Facts}, secret: m.Secret, listed: m.Files != nil}
+	g := generation{set: issue.Set{Files: make(issue.Files, len(m.Files)), Facts: m.Facts}, listed: m.Files != nil}
 	names := m.Files
 	if !g.listed {
 		if names, err = filesIn(dir); err != nil {
 			return generation{}, damaged(gen, "it", err)
 		}
+		// Of the others nobody knows any more.
+		g.missing = slices.DeleteFunc(slices.Clone(m.Secret), func(name string) bool { return slices.Contains(names, name) })
 	}
 	trust, err := owned(dir)
 	if err != nil {
@@ -83,6 +85,10 @@ func readGeneration(root *os.Root, gen string) (generation, error) {
 	room := int64(largest)
 	for _, name := range names {
 		data, err := readOwned(dir, name, room, trust)
+		if errors.Is(err, fs.ErrNotExist) {
+			g.missing = append(g.missing, name)
+			continue
+		}
 		if err != nil {
 			return generation{}, damaged(gen, name, err)
 		}

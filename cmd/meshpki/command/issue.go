@@ -72,6 +72,7 @@ func issueFlags() []cli.Flag {
 		text("backend", "who signs: `local|local:<intermediate>` (default local)"),
 		many("layout", "the files to write: `tls|pem|combined` (default tls); may be repeated"),
 		many("out", "the `PLACE` to write to, a directory; may be repeated; - prints the chain, with --csr"),
+		text("swap", "how the files in --out are replaced: `directory|files` (default directory)"),
 		text("key", "the `FILE` or key URI with the CA's key, where it is not in the directory"),
 		text("passphrase-file", "the first line of `FILE` is the passphrase of the CA's key; - is standard input"),
 		text("file", "issue for every service of a manifest, a `FILE`"),
@@ -161,7 +162,7 @@ func (c *call) job() (*job, error) {
 	if _, _, err := r.Order(nil, c.env.Now(), j.notAfter); err != nil {
 		return nil, err
 	}
-	return j, j.places(c.values("out"), c.values("layout"))
+	return j, j.places(c.values("out"), c.values("layout"), c.String("swap"))
 }
 
 // checkIssueFlags refuses flags that contradict each other.
@@ -252,7 +253,7 @@ func (c *call) readCSR() ([]byte, error) {
 }
 
 // places settles where the files go.
-func (j *job) places(outs, layouts []string) error {
+func (j *job) places(outs, layouts []string, swap string) error {
 	if len(layouts) == 0 {
 		layouts = []string{layout.Default}
 	}
@@ -268,7 +269,7 @@ func (j *job) places(outs, layouts []string) error {
 		return nil
 	}
 	for _, out := range outs {
-		j.record.Outputs = append(j.record.Outputs, issue.RecordOutput{To: out, Layouts: layouts})
+		j.record.Outputs = append(j.record.Outputs, issue.RecordOutput{To: out, Layouts: layouts, Swap: swap})
 	}
 	return j.open(own)
 }
@@ -304,7 +305,14 @@ func (j *job) open(own string) error {
 		if err != nil {
 			return err
 		}
-		out := issue.Output{Store: store, Owner: o.Owner, Group: o.Group}
+		switch o.Swap {
+		case issue.SwapDirectory:
+			j.record.Outputs[i].Swap = "" // the same order as without
+		case "", issue.SwapFiles:
+		default:
+			return usagef("--swap %q: %s or %s is expected", o.Swap, issue.SwapDirectory, issue.SwapFiles)
+		}
+		out := issue.Output{Store: store, Owner: o.Owner, Group: o.Group, Swap: j.record.Outputs[i].Swap}
 		if o.Mode != "" {
 			if out.Mode, err = config.ParseMode(o.Mode); err != nil {
 				return usagef("mode: %v", err)

@@ -14,7 +14,7 @@ import (
 
 // onlyOne are the flags of issue that mean one service, and so do not go with --file.
 var onlyOne = []string{"service", "namespace", "dns", "ip", "uri", "email", "spiffe-id", "identity", "datacenter", "short-names",
-	"no-default-dns", "common-name", "subject", "no-subject", "profile", "validity", "not-after", "key-type", "reuse-key", "csr", "layout", "out", "if-due"}
+	"no-default-dns", "common-name", "subject", "no-subject", "profile", "validity", "not-after", "key-type", "reuse-key", "csr", "layout", "out", "swap", "if-due"}
 
 // issueFile issues for every service of a manifest that is new, changed or due. One
 // that fails keeps no other from its turn.
@@ -125,12 +125,12 @@ func (c *call) manifestJob(d *file.Directory, m *config.Manifest, s *config.Serv
 // manifestPlaces settles where the files of a service go: its outputs, else its own place.
 func (j *job) manifestPlaces(m *config.Manifest, s *config.Service) error {
 	if len(s.Outputs) == 0 {
-		return j.places(nil, m.Defaults.Layout)
+		return j.places(nil, m.Defaults.Layout, "")
 	}
 	for i := range s.Outputs {
 		o := &s.Outputs[i]
 		user, group, _ := strings.Cut(o.Owner, ":")
-		out := issue.RecordOutput{To: o.To, Layouts: m.LayoutsOf(o), Owner: user, Group: orElse(o.Group, group), Mode: o.Mode}
+		out := issue.RecordOutput{To: o.To, Layouts: m.LayoutsOf(o), Owner: user, Group: orElse(o.Group, group), Mode: o.Mode, Swap: o.Swap}
 		j.record.Outputs = append(j.record.Outputs, out)
 	}
 	return j.open(j.dir.ServicePath(j.record.Namespace, j.record.Service))

@@ -84,7 +84,7 @@ func (s *Service) check(c cursor) *Error {
 
 func (o *Output) check(c cursor) *Error {
 	if strings.HasPrefix(o.To, "k8s:") {
-		for _, key := range []string{"owner", "group", "mode"} {
+		for _, key := range []string{"owner", "group", "mode", "swap"} {
 			if _, ok := c.n.find(key); ok {
 				return c.wrong(key, "a Kubernetes Secret has no %s", key)
 			}

@@ -95,6 +95,7 @@ type Output struct {
 	Owner  string  `yaml:"owner" is:"owner" like:"payment:payment" doc:"Who owns the files: a user, or user:group."`
 	Group  string  `yaml:"group" is:"account" like:"payment" doc:"The group of the files."`
 	Mode   string  `yaml:"mode" is:"mode" like:"0640" doc:"The private key's permissions, in octal."`
+	Swap   string  `yaml:"swap" of:"directory files" doc:"How files are replaced: all at once behind a link, or plain files one after the other; without it, directory."`
 }
 
 // Hook is what to do once a service's files are new: steps, one after the other.

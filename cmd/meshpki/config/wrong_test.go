@@ -94,8 +94,8 @@ func TestParseRefusesKeys(t *testing.T) {
 		{"kind: Certificate\n", `m.yaml:2:1: unknown key "kind"`, "known here: apiVersion, trustDomain, clusterDomain, backend, backends, checkpointTo, defaults, services"},
 		{"defaults: {renewat: 66%}\n", `m.yaml:2:12: defaults: unknown key "renewat"`, "did you mean renewAt?"},
 		{"services:\n  - name: a\n    dsn: [a.b]\n", `m.yaml:4:5: services[0]: unknown key "dsn"`, "did you mean dns?"},
-		{"services:\n- name: a\n- name: b\n  outputs:\n  - to: x\n    \"\\u202eedom\": 1\n", `m.yaml:7:5: services[1].outputs[0]: unknown key "\u202eedom"`, "known here: to, layout, owner, group, mode"},
-		{"services:\n  - name: a\n    outputs: [{to: x, path: y}]\n", `m.yaml:4:23: services[0].outputs[0]: unknown key "path"`, "known here: to, layout, owner, group, mode"},
+		{"services:\n- name: a\n- name: b\n  outputs:\n  - to: x\n    \"\\u202eedom\": 1\n", `m.yaml:7:5: services[1].outputs[0]: unknown key "\u202eedom"`, "known here: to, layout, owner, group, mode, swap"},
+		{"services:\n  - name: a\n    outputs: [{to: x, path: y}]\n", `m.yaml:4:23: services[0].outputs[0]: unknown key "path"`, "known here: to, layout, owner, group, mode, swap"},
 		{"apiVersion: meshpki/v1\n", `m.yaml:2:1: key "apiVersion" stands twice: here and at line 1`, ""},
 		{"services:\n- name: a\nbackend: local\nservices:\n- name: b\n", `m.yaml:5:1: key "services" stands twice: here and at line 2`, ""},
 		{"services:\n  - name: a\n    dns: [a.b]\n    \"dns\": [c.d]\n", `m.yaml:5:5: key "dns" stands twice: here and at line 4`, ""},
@@ -148,6 +148,7 @@ func TestParseRefusesServices(t *testing.T) {
 		{"services:\n  - name: a\n    outputs: [{to: x, owner: 'a:b:c'}]\n", `m.yaml:4:30: services[0].outputs[0].owner: "a:b:c" is no owner: a user, or user:group, by name or number, is expected`, ""},
 		{"services:\n  - name: a\n    outputs: [{to: x, owner: 'a:b', group: c}]\n", `m.yaml:4:44: services[0].outputs[0].group: the owner "a:b" names a group already`, ""},
 		{"services:\n  - name: a\n    outputs: [{to: 'k8s://a/b', mode: '0600'}]\n", "m.yaml:4:39: services[0].outputs[0].mode: a Kubernetes Secret has no mode", ""},
+		{"services:\n  - name: a\n    outputs: [{to: 'k8s://a/b', swap: files}]\n", "m.yaml:4:39: services[0].outputs[0].swap: a Kubernetes Secret has no swap", ""},
 		{"services:\n  - name: a\n    outputs:\n      - to: /etc/x\n      - to: file:/etc/x/\n        layout: [pem, tls]\n", `m.yaml:6:9: services[0].outputs[1]: layout "tls" goes to "file:/etc/x/" twice: here and at line 5`, ""},
 		{"services:\n  - name: a\n    outputs:\n      - {to: x, layout: jks}\n      - {to: x}\ndefaults: {layout: [pem, jks]}\n", `m.yaml:6:9: services[0].outputs[1]: layout "jks" goes to "x" twice: here and at line 5`, ""},
 	})
