@@ -54,7 +54,8 @@ type Version string
 // several processes.
 type Store interface {
 	// Load gives what the place keeps, and its version. Where nothing is kept the
-	// error is fs.ErrNotExist.
+	// error is fs.ErrNotExist. A set that is damaged may come with its error: its facts,
+	// what can be read of its files, and its version, at which Save replaces it.
 	Load(ctx context.Context) (Set, Version, error)
 	// Save replaces the set, whole or not at all, and durably. It fails with
 	// ErrChanged where the place is no longer at version was, and with ErrForeign

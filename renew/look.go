@@ -79,8 +79,11 @@ func (r *Renewer) look(ctx context.Context, t *Target, out ca.Outlook, revoked c
 // read is the look at one place.
 func read(ctx context.Context, t *Target, p Place) (s seen) {
 	s.set, s.version, s.err = p.Store.Load(ctx)
-	if s.err != nil {
+	if s.err != nil && (s.version == "" || s.set.Facts == nil) {
 		return s
+	}
+	if s.err != nil { // damaged, and ours all the same
+		s.problem, s.err = s.err.Error(), nil
 	}
 	var err error
 	switch s.record, err = issue.RecordOf(s.set.Facts); {
@@ -94,11 +97,11 @@ func read(ctx context.Context, t *Target, p Place) (s seen) {
 	if !p.keeps() {
 		return s
 	}
-	if s.chain = decode(p.Named, s.set.Files); s.chain == nil {
+	if s.chain = decode(p.Named, s.set.Files); s.chain == nil && s.problem == "" {
 		s.problem = "no certificate can be read from its files"
 		return s
 	}
-	if !s.intact && !t.Record.Foreign {
+	if len(s.chain) > 0 && !s.intact && !t.Record.Foreign {
 		// What was laid out as a pair and has not changed since is one.
 		key, err := keyOf(s.set)
 		switch {
@@ -219,16 +222,11 @@ func (v *View) issuer(lead seen, out ca.Outlook) {
 
 // ends finds the earliest end above the leaf: nothing is trusted beyond it.
 func (v *View) ends(out ca.Outlook) {
-	chain := v.wanted.Chain
-	above := chain[1:]
+	chain := slices.Clone(v.wanted.Chain)
 	if root := out.RootOf(chain); root != nil {
-		above = append(slices.Clone(above), root)
+		chain = append(chain, root)
 	}
-	for _, c := range above {
-		if v.State.ChainEnds.IsZero() || c.NotAfter.Before(v.State.ChainEnds) {
-			v.State.ChainEnds = c.NotAfter
-		}
-	}
+	v.State.ChainEnds = ChainEnds(chain)
 }
 
 // drift says in what one place differs from what it should keep.

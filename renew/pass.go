@@ -83,11 +83,15 @@ type opened[T any] struct {
 	err   error
 }
 
+func (r *Renewer) newPass(o Options) *pass {
+	return &pass{r: r, o: o, memos: map[string]bool{}, authorities: map[string]*opened[ca.Authority]{}, outlooks: map[string]*opened[ca.Outlook]{}}
+}
+
 // Pass goes once over the targets: it looks at all, and then works those that are
 // due, what ends first first. One that fails keeps no other from its turn. The error
 // says that the pass itself could not be made.
 func (r *Renewer) Pass(ctx context.Context, candidates iter.Seq[Candidate], o Options) error {
-	p := &pass{r: r, o: o, memos: map[string]bool{}, authorities: map[string]*opened[ca.Authority]{}, outlooks: map[string]*opened[ca.Outlook]{}}
+	p := r.newPass(o)
 	var err error
 	if p.revoked, err = r.Revoked(ctx); err != nil {
 		return fmt.Errorf("read the revocations: %w", err)

@@ -207,14 +207,11 @@ func (w *work) usable(ctx context.Context, i int, p Place) error {
 // deliver takes a new credential in hand: into the journal, where one step does not
 // finish it, and into its places.
 func (w *work) deliver(ctx context.Context, c *issue.Credential) error {
-	leaf := c.Leaf()
-	ends := leaf.NotAfter
-	for _, above := range append(slices.Clone(c.Chain[1:]), ca.Outlook{Roots: c.Roots}.RootOf(c.Chain)) {
-		if above != nil && above.NotAfter.Before(ends) {
-			ends = above.NotAfter
-		}
+	chain := slices.Clone(c.Chain)
+	if root := (ca.Outlook{Roots: c.Roots}).RootOf(chain); root != nil {
+		chain = append(chain, root)
 	}
-	w.m.Due = w.t.Policy.DueAt(leaf.NotBefore, ends).UTC().Format(time.RFC3339)
+	w.m.Due = w.t.Policy.DueAt(c.Leaf().NotBefore, Ends(chain)).UTC().Format(time.RFC3339)
 	w.m.Published, w.m.Served, w.m.Steps, w.m.Confirm = time.Time{}, time.Time{}, nil, nil
 	if err := w.m.hold(c, true); err != nil {
 		return err
@@ -266,9 +263,15 @@ func (w *work) complete(ctx context.Context, c *issue.Credential) error {
 		}
 		return failed
 	}
+	if w.v.State.Revoked != "" {
+		// What was replaced is not to be gone back to.
+		if _, err := purgePlaces(ctx, w.t, w.revoked); err != nil {
+			w.result.Standing = StandsPending
+			return err
+		}
+	}
 	w.m.forget()
 	w.m.succeeded()
-	w.m.Previous = ""
 	if len(w.t.Steps) > 0 || w.t.Confirm != nil {
 		w.m.Served = w.now.UTC()
 		w.emit(EventServed, w.result.Reason, nil)

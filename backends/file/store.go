@@ -71,7 +71,7 @@ var anyOwner = durable.Owner{UID: durable.Any, GID: durable.Any}
 
 // Load reads the present generation, without those of its files that somebody has
 // taken away. Where it is damaged otherwise the version comes with the error, so
-// that Save can replace it.
+// that Save can replace it, and so do the facts and the files that can be read.
 func (s *Store) Load(ctx context.Context) (issue.Set, issue.Version, error) {
 	if err := ctx.Err(); err != nil {
 		return issue.Set{}, "", err

@@ -62,7 +62,8 @@ func damaged(gen, name string, err error) error {
 	return fmt.Errorf("%s is damaged: %s: %w", gen, name, bare(err))
 }
 
-// readGeneration reads all of a generation.
+// readGeneration reads all of a generation. Of a damaged one it gives what it says
+// of itself and what else can be read, with the error of the first that cannot.
 func readGeneration(root *os.Root, gen string) (generation, error) {
 	dir, m, err := openGeneration(root, gen)
 	if err != nil {
@@ -83,6 +84,7 @@ func readGeneration(root *os.Root, gen string) (generation, error) {
 		return generation{}, damaged(gen, "it", err)
 	}
 	room := int64(largest)
+	var first error
 	for _, name := range names {
 		data, err := readOwned(dir, name, room, trust)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -90,12 +92,15 @@ func readGeneration(root *os.Root, gen string) (generation, error) {
 			continue
 		}
 		if err != nil {
-			return generation{}, damaged(gen, name, err)
+			if first == nil {
+				first = damaged(gen, name, err)
+			}
+			continue
 		}
 		room -= int64(len(data))
 		g.set.Files[name] = issue.File{Data: data, Secret: slices.Contains(m.Secret, name)}
 	}
-	return g, nil
+	return g, first
 }
 
 // filesIn lists the files of a set in a generation's directory.

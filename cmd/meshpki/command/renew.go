@@ -42,6 +42,7 @@ func renewCommand() *command {
 			toggle("dry-run", "say what would be done, and do nothing"),
 			toggle("force", "renew, due or not"),
 			toggle("reuse-key", "certify the keys that are in place instead of new ones"),
+			text("rollback", "lay out again what the service `NAME` had before; not what has expired or is revoked"),
 			text("jitter", "wait for a part of this `DURATION` first, so that many machines do not come at once"),
 			text("key", "the `FILE` or key URI with the CA's key, where it is not in the directory"),
 			text("passphrase-file", "the first line of `FILE` is the passphrase of the CA's key; - is standard input"),
@@ -64,6 +65,12 @@ func runRenew(ctx context.Context, c *call) error {
 		return err
 	}
 	k.reuse = c.Bool("reuse-key")
+	if c.IsSet("rollback") {
+		if len(names) > 0 {
+			return usagef("%s --rollback takes one name, its own", c.self.path())
+		}
+		return k.rollback(ctx, c.String("rollback"))
+	}
 	if err := k.only(names); err != nil {
 		return err
 	}

@@ -53,6 +53,7 @@ func runRevoke(ctx context.Context, c *call) error {
 	doc := ui.RevokedMany{Dir: c.dir()}
 	var failed []error
 	unknown := false
+	ended := map[string]bool{} // whose certificates are, as namespace.service
 	for _, arg := range args {
 		done, err := c.revoke(ctx, d, arg, reason)
 		if err != nil {
@@ -60,12 +61,22 @@ func runRevoke(ctx context.Context, c *call) error {
 			continue
 		}
 		unknown = unknown || done.State == "unknown"
+		if done.State != "unknown" {
+			ended[done.Namespace+"."+done.Service] = true
+		}
 		doc.List = append(doc.List, done)
+	}
+	purged, err := c.purge(ctx, d, ended)
+	if err != nil {
+		failed = append(failed, fmt.Errorf("it is revoked, and its keys are not all taken away: %w", err))
 	}
 	if len(doc.List) > 0 {
 		if err := c.say(doc); err != nil {
 			return err
 		}
+	}
+	if purged > 0 {
+		c.notice("the keys of %s that %s kept are taken away", ui.Count(purged, "previous set"), map[bool]string{true: "was", false: "were"}[purged == 1])
 	}
 	switch {
 	case len(failed) > 0:

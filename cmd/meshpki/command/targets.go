@@ -189,7 +189,7 @@ func (k *care) unlistedTarget(ctx context.Context, s *file.Store) (*renew.Target
 	if errors.Is(err, fs.ErrNotExist) {
 		err = errGone
 	}
-	if err != nil {
+	if err != nil && set.Facts == nil {
 		return t, &issue.PlaceError{Place: s.String(), Err: err}
 	}
 	r, err := issue.RecordOf(set.Facts)
