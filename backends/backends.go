@@ -31,6 +31,8 @@ type Options struct {
 	// Passphrase asks for the passphrase of an encrypted key, by the key's name.
 	// It may be nil.
 	Passphrase func(key string) ([]byte, error)
+	// URLs tells the URLs that stand in what a local authority signs. It may be nil.
+	URLs func() (ca.URLs, error)
 }
 
 // KeyOpener opens the key that a key URI names, for the authority of that name, whom

@@ -25,6 +25,8 @@ type Issuer struct {
 	Ledger Ledger
 	// Trusted are the roots that Roots gives. Empty: the last of Above.
 	Trusted []*x509.Certificate
+	// URLs stand in everything that this CA signs, with its own name in them.
+	URLs URLs
 	// Now tells the time; it must be set.
 	Now func() time.Time
 }
@@ -173,6 +175,7 @@ func (i *Issuer) draft(ctx context.Context, req Request) (*x509.Certificate, *x5
 		return nil, nil, &Refusal{"the subject " + req.Identity.subject.String(), "it is the issuer's own name", "RFC 5280, Section 4.1.2.6"}
 	}
 	template.AuthorityKeyId = i.Certificate.SubjectKeyId
+	i.URLs.apply(template)
 	return template, csr, nil
 }
 
@@ -289,6 +292,7 @@ func (i *Issuer) draftCA(ctx context.Context, spec Spec, pub crypto.PublicKey) (
 		return nil, err
 	}
 	template.AuthorityKeyId = i.Certificate.SubjectKeyId
+	i.URLs.apply(template)
 	return template, nil
 }
 

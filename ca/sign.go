@@ -106,6 +106,7 @@ func lint(c, template, parent *x509.Certificate, pub crypto.PublicKey) error {
 		{sameNames(c, template), "subject alternative names (RFC 5280, Section 4.2.1.6)"},
 		{c.IsCA || len(c.RawSubject) > 2 || criticalIn(c, oidSubjectAltName), "subject alternative names, critical without a subject (RFC 5280, Section 4.2.1.6)"},
 		{sameConstraints(c, template), "name constraints (RFC 5280, Section 4.2.1.10)"},
+		{sameURLs(c, template), "CRL distribution points and authority information access (RFC 5280, Section 4.2.1.13)"},
 		{len(c.UnhandledCriticalExtensions) == 0, "critical extensions (RFC 5280, Section 4.2)"},
 		{svidShape(c), "shape of an X509-SVID (X509-SVID, Section 4)"},
 	}

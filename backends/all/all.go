@@ -19,6 +19,7 @@ func Registry() *backends.Registry {
 				if err != nil {
 					return nil, err
 				}
+				d.URLs = o.URLs
 				if name == file.RootName {
 					return nil, &backends.RefError{Ref: "local:" + name, Problem: "is the root: it signs intermediates, and they sign for services"}
 				}

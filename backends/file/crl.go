@@ -24,7 +24,7 @@ func (d *Directory) CRL(ctx context.Context, name string, from KeySource, nextUp
 	if err := (&ca.Issuer{Certificate: a.Certificate, Now: d.now}).CheckCRL(); err != nil {
 		return err
 	}
-	issuer, err := d.Issuer(name, from)
+	issuer, err := d.issuer(name, from)
 	if err != nil {
 		return err
 	}

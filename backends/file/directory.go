@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/durable"
 	"github.com/meshpki/meshpki/internal/pemfile"
 )
@@ -55,6 +56,10 @@ const settingsSchema = "meshpki/directory/v1"
 
 // Directory is a state directory that exists. Safe for concurrent use.
 type Directory struct {
+	// URLs, if set, tells the URLs that stand in what the authorities sign. It is not
+	// changed once the directory is in use.
+	URLs func() (ca.URLs, error)
+
 	path     string
 	settings Settings
 	now      func() time.Time

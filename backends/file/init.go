@@ -39,6 +39,7 @@ type InitOptions struct {
 	RootPassphrase, Passphrase []byte
 	// OfflineRoot is a file outside the directory that the root's key goes to.
 	OfflineRoot string
+	URLs        ca.URLs // stand in the intermediate
 	Now         func() time.Time
 }
 
@@ -289,7 +290,7 @@ func makeCAs(ctx context.Context, staging string, o InitOptions, rootKey, issuin
 	if err != nil {
 		return made, err
 	}
-	issuer := &ca.Issuer{Certificate: root, Signer: rootKey, Ledger: ledger, Now: o.Now}
+	issuer := &ca.Issuer{Certificate: root, Signer: rootKey, Ledger: ledger, Now: o.Now, URLs: o.URLs.For(RootName)}
 	chain, err := issuer.IssueCA(ctx, o.Issuing, issuingKey.Public())
 	if err != nil {
 		return made, err

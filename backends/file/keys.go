@@ -38,6 +38,23 @@ var (
 // ErrNoAuthority, ErrNoKey, pemfile.ErrKeyEncrypted, pemfile.ErrWrongPassphrase,
 // backends.ErrNoSuchKey.
 func (d *Directory) Issuer(name string, from KeySource) (*ca.Issuer, error) {
+	if name == "" {
+		name = d.settings.Issuing
+	}
+	issuer, err := d.issuer(name, from)
+	if err != nil || d.URLs == nil {
+		return issuer, err
+	}
+	urls, err := d.URLs()
+	if err != nil {
+		return nil, err
+	}
+	issuer.URLs = urls.For(name)
+	return issuer, nil
+}
+
+// issuer is Issuer without the URLs that are for certificates.
+func (d *Directory) issuer(name string, from KeySource) (*ca.Issuer, error) {
 	all, err := d.authorities()
 	if err != nil {
 		return nil, err

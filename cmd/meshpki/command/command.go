@@ -8,11 +8,13 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/meshpki/meshpki/backends"
+	"github.com/meshpki/meshpki/cmd/meshpki/config"
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
 )
 
@@ -75,6 +77,9 @@ type call struct {
 	env   *Env
 	self  *command
 	given []string // the flags on the command line
+
+	reading sync.Mutex       // of the manifest
+	read    *config.Manifest // once it was read
 }
 
 // IsSet tells whether a flag was given.
@@ -122,7 +127,7 @@ func run(ctx context.Context, env *Env, tree *command, words words) error {
 // app is the chosen command, and no other, as the flag parser wants it.
 func (env *Env) app(ctx context.Context, chosen *command, given []string) *cli.App {
 	leaf := &cli.Command{Name: chosen.name, Flags: chosen.needed(given), Action: func(cc *cli.Context) error {
-		return chosen.run(ctx, &call{cc, env, chosen, given})
+		return chosen.run(ctx, &call{Context: cc, env: env, self: chosen, given: given})
 	}}
 	top := quiet(leaf)
 	for c := chosen.parent; c.parent != nil; c = c.parent {

@@ -8,12 +8,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/meshpki/meshpki/backends"
 	"github.com/meshpki/meshpki/backends/file"
+	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/cmd/meshpki/config"
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
 	"github.com/meshpki/meshpki/internal/pemfile"
@@ -80,7 +82,14 @@ func (c *call) within(path string) bool {
 }
 
 // open opens the state directory.
-func (c *call) open() (*file.Directory, error) { return file.Open(c.dir(), c.env.Now) }
+func (c *call) open() (*file.Directory, error) {
+	d, err := file.Open(c.dir(), c.env.Now)
+	if err != nil {
+		return nil, err
+	}
+	d.URLs = c.urls
+	return d, nil
+}
 
 // openIfThere opens the state directory; nil where there is none and none was named.
 func (c *call) openIfThere() (*file.Directory, error) {
@@ -93,13 +102,33 @@ func (c *call) openIfThere() (*file.Directory, error) {
 
 // manifest loads the manifest; nil where none was named and the directory has none.
 func (c *call) manifest() (*config.Manifest, error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if c.read != nil {
+		return c.read, nil
+	}
+	m, err := c.loadManifest()
+	c.read = m
+	return m, err
+}
+
+// urls are those that stand in what the local authorities sign, as the manifest has them.
+func (c *call) urls() (ca.URLs, error) {
+	m, err := c.manifest()
+	if err != nil || m == nil {
+		return ca.URLs{}, err
+	}
+	return ca.URLs{CRL: m.URLs.CRL, OCSP: m.URLs.OCSP, CAIssuers: m.URLs.CAIssuers}, nil
+}
+
+func (c *call) loadManifest() (*config.Manifest, error) {
 	for _, named := range []string{c.String("config"), c.env.Getenv("MESHPKI_CONFIG")} {
 		if named != "" {
 			return config.Load(named)
 		}
 	}
 	m, err := config.Load(filepath.Join(c.dir(), "meshpki.yaml"))
-	if errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil
 	}
 	return m, err
@@ -108,7 +137,8 @@ func (c *call) manifest() (*config.Manifest, error) {
 // options are what backends need.
 func (c *call) options() backends.Options {
 	key := c.keySource()
-	return backends.Options{Dir: c.dir(), Now: c.env.Now, KeyFile: key.File, KeyURI: key.URI, OpenKey: key.Open, Passphrase: key.Passphrase}
+	return backends.Options{Dir: c.dir(), Now: c.env.Now, KeyFile: key.File, KeyURI: key.URI, OpenKey: key.Open,
+		Passphrase: key.Passphrase, URLs: c.urls}
 }
 
 // optional is a flag's value where the command has the flag.

@@ -138,6 +138,9 @@ func (c *call) initOptions() (file.InitOptions, spiffeid.TrustDomain, error) {
 		return o, td, err
 	}
 	o.Now, o.KeyType = c.env.Now, kt
+	if o.URLs, err = c.urls(); err != nil {
+		return o, td, err
+	}
 	o.Root = ca.Spec{CommonName: orElse(shape.RootName, name+" Root CA"), MaxPathLen: -1, Constraints: constraints}
 	o.Issuing = ca.Spec{CommonName: orElse(shape.CommonName, name+" "+issuing+" CA"), MaxPathLen: shape.MaxPathLen, Constraints: constraints}
 	if shape.URI || c.Bool("spiffe-uri") {

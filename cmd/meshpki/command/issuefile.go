@@ -28,6 +28,7 @@ func (c *call) issueFile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.read = m // its urls are those that count
 	d, err := c.open()
 	if err != nil {
 		return err

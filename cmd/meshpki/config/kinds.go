@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/spiffeid"
 	"github.com/meshpki/meshpki/renew"
 )
@@ -52,6 +53,9 @@ var forms = map[string]form{
 	"endpoint":       {checkEndpoint, ""},
 	"ARN":            {checkARN, arnPattern},
 	"signer name":    {checkSignerName, signerPattern},
+	"CRL address":    {located(ca.CheckCRLURL), `^(http|ldap)://`},
+	"OCSP address":   {located(ca.CheckOCSPURL), `^http://`},
+	"issuer address": {located(ca.CheckCAIssuersURL), `^(http|ldap)://`},
 }
 
 // Patterns that check and schema share.
@@ -91,6 +95,20 @@ func said(err error) string {
 		return ""
 	}
 	return err.Error()
+}
+
+// located names the URL before what is wrong with it, unless there may be a secret in it.
+func located(problem func(string) string) func(string) string {
+	return func(s string) string {
+		why := problem(s)
+		switch {
+		case why == "":
+			return ""
+		case strings.Contains(s, "@"):
+			return "a URL with an '@' in it: certificates are public, and no secret stands in them"
+		}
+		return quote(s) + " " + why
+	}
 }
 
 func checkTrustDomain(s string) string {

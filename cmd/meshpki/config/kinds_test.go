@@ -48,6 +48,13 @@ func TestForms(t *testing.T) {
 		},
 		"ARN":         {[]string{"arn:aws:acm-pca:eu-central-1:111122223333:certificate-authority/1f2e"}, []string{"", "arn:aws:s3:::a", "arn:aws:acm-pca:eu-central-1:1:certificate-authority/1"}},
 		"signer name": {[]string{"example.com/mesh"}, []string{"", "mesh", "example.com/", "a/b/c"}},
+		"CRL address": {
+			[]string{"http://pki.example.com/{authority}.crl", "http://10.0.0.5:8080/a", "http://[::1]/a", "ldap://ldap.example.com/cn=CA,dc=example?certificateRevocationList;binary"},
+			[]string{"", "pki.example.com/a.crl", "https://pki.example.com/a.crl", "ftp://a/b", "file:///a", "http:///a", "http://", "http://a/{service}.crl", "http://a/}", "http://u:p@a/b",
+				"http://a/b#c", "http://a/b c", "http://ü/a", "http://a/\x00", "ldap://a", "ldap://a/", "ldap://a/cn=CA", "http://a_b c", "http://-a-/x", "http://a/" + strings.Repeat("a", 1024), "urn:a"},
+		},
+		"OCSP address":   {[]string{"http://ocsp.example.com", "http://ocsp.example.com/{authority}"}, []string{"", "https://ocsp.example.com", "ldap://a/b?c", "ocsp.example.com"}},
+		"issuer address": {[]string{"http://pki.example.com/{authority}.crt", "ldap://a/cn=CA?cACertificate;binary"}, []string{"", "https://a/b", "/a.crt"}},
 	}
 	for is, f := range forms {
 		c, ok := cases[is]

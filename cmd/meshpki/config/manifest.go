@@ -28,8 +28,17 @@ type Manifest struct {
 	Backend       string             `yaml:"backend" is:"backend" like:"vault:pki/mesh" doc:"Who signs: local, local:<intermediate>, a reference such as vault:<mount>/<role>, or a name under backends."`
 	Backends      map[string]Backend `yaml:"backends" is:"entry name" doc:"Backends with settings of their own, by name."`
 	CheckpointTo  string             `yaml:"checkpointTo" like:"/var/log/meshpki/checkpoint" doc:"A file, best on another disk, that keeps a copy of the ledger's checkpoint."`
+	URLs          URLs               `yaml:"urls" doc:"Where others learn more about a certificate: these stand in what the local authorities sign."`
 	Defaults      Defaults           `yaml:"defaults" doc:"What a service is given where it says nothing itself."`
 	Services      []Service          `yaml:"services" doc:"The certificates under care."`
+}
+
+// URLs are where others learn more about a certificate of a local authority; the
+// text {authority} in them stands for the name of the authority that signs.
+type URLs struct {
+	CRL       []string `yaml:"crl" is:"CRL address" like:"http://pki.example.com/{authority}.crl" doc:"Where the authority's CRL is published."`
+	OCSP      []string `yaml:"ocsp" is:"OCSP address" like:"http://ocsp.example.com" doc:"An OCSP responder."`
+	CAIssuers []string `yaml:"caIssuers" is:"issuer address" like:"http://pki.example.com/{authority}.crt" doc:"Where the authority's own certificate is published."`
 }
 
 // Defaults are for every service that says nothing itself.
