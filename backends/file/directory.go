@@ -139,14 +139,14 @@ func (a Authority) Root() bool {
 func (d *Directory) Authorities() ([]Authority, error) {
 	all, err := d.authorities()
 	for i := range all {
-		all[i].Encrypted = isEncrypted(all[i].KeyPath)
+		all[i].Encrypted = IsEncrypted(all[i].KeyPath)
 	}
 	return all, err
 }
 
-// isEncrypted looks into a key file. Anyone may look at the certificates; who may
+// IsEncrypted looks into a key file. Anyone may look at the certificates; who may
 // not read the key still sees where it is.
-func isEncrypted(path string) bool {
+func IsEncrypted(path string) bool {
 	if path == "" {
 		return false
 	}
@@ -234,7 +234,7 @@ func (d *Directory) Authority(name string) (Authority, error) {
 		return Authority{}, err
 	}
 	a, err := d.pick(all, name)
-	a.Encrypted = isEncrypted(a.KeyPath)
+	a.Encrypted = IsEncrypted(a.KeyPath)
 	return a, err
 }
 

@@ -166,7 +166,7 @@ func TestDocsMakeTargets(t *testing.T) {
 // docDocuments lists the documents of JSON with a value of each; the data of some
 // are lists.
 var docDocuments = []ui.Document{
-	ui.Initialised{}, ui.Authorities{}, ui.AuthorityShown{}, ui.Bundle{}, ui.CARequested{}, ui.CASigned{}, ui.CAImported{},
+	ui.Initialised{}, ui.Authorities{}, ui.AuthorityShown{}, ui.Bundle{}, ui.CARequested{}, ui.CASigned{}, ui.CAImported{}, ui.KeyChanged{},
 	ui.Issued{}, ui.Inspection{}, ui.Verification{},
 	ui.NeedsRenewal{}, ui.RevokedMany{}, ui.CRL{}, ui.Log{}, ui.LogVerified{}, ui.Demo{}, ui.Version{},
 }

@@ -264,6 +264,7 @@ var owners = []struct {
 	{"github.com/goccy/go-yaml", []string{"cmd/meshpki/config"}, false},
 	{"github.com/hashicorp/cronexpr", []string{"renew"}, false},
 	{"go.step.sm/crypto/pemutil", []string{"internal/pemfile"}, false},
+	{"golang.org/x/crypto/scrypt", []string{"internal/pemfile"}, false},
 	{"go.step.sm/crypto/keyutil", []string{"issue"}, false},
 	{"golang.org/x/sys", []string{"internal/durable", "backends/file", "renew"}, false},
 	{"github.com/rogpeppe/go-internal/testscript", []string{"cmd/meshpki"}, true},

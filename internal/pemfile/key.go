@@ -38,7 +38,7 @@ func IsKeyBlock(blockType string) bool {
 }
 
 // ParseKey reads the first private key of PEM text: PKCS#8, encrypted PKCS#8
-// (PBES2), SEC 1 or PKCS#1. passphrase is asked only for an encrypted key; nil,
+// (PBES2 with PBKDF2 or scrypt), SEC 1 or PKCS#1. passphrase is asked only for an encrypted key; nil,
 // or an empty answer, is ErrKeyEncrypted. No error holds any byte of the key.
 func ParseKey(data []byte, passphrase func() ([]byte, error)) (crypto.Signer, error) {
 	for rest := data; ; {
@@ -83,7 +83,11 @@ func decryptKey(block *pem.Block, passphrase func() ([]byte, error)) (crypto.Sig
 	if passphrase == nil {
 		return nil, ErrKeyEncrypted
 	}
-	if err := checkEncrypted(block.Bytes); err != nil {
+	ofScrypt, isScrypt, err := parseScrypt(block.Bytes)
+	if err == nil && !isScrypt {
+		err = checkEncrypted(block.Bytes)
+	}
+	if err != nil {
 		return nil, err
 	}
 	pass, err := passphrase()
@@ -93,8 +97,13 @@ func decryptKey(block *pem.Block, passphrase func() ([]byte, error)) (crypto.Sig
 	if len(pass) == 0 {
 		return nil, ErrKeyEncrypted
 	}
-	der, err := pemutil.DecryptPKCS8PrivateKey(block.Bytes, pass)
-	if errors.Is(err, x509.IncorrectPasswordError) {
+	var der []byte
+	if isScrypt {
+		der, err = ofScrypt.decrypt(pass)
+	} else {
+		der, err = pemutil.DecryptPKCS8PrivateKey(block.Bytes, pass)
+	}
+	if errors.Is(err, x509.IncorrectPasswordError) || errors.Is(err, ErrWrongPassphrase) {
 		return nil, ErrWrongPassphrase
 	}
 	if err != nil {
@@ -146,7 +155,7 @@ func checkEncrypted(der []byte) error {
 		Data []byte
 	}
 	if _, err := asn1.Unmarshal(der, &info); err != nil {
-		return errors.New("an encrypted private key that is corrupt, or not PBES2 with PBKDF2 (RFC 8018)")
+		return errors.New("an encrypted private key that is corrupt, or not PBES2 with PBKDF2 or scrypt (RFC 8018)")
 	}
 	p := info.Algorithm.Parameters
 	n := len(info.Data)

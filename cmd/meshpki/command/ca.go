@@ -33,7 +33,7 @@ func caCommand() *command {
 		},
 		exits: exitsOf(codeDone, codeFailed, codeUsage, codeRefused),
 		sub: []*command{initCommand(), caListCommand(), caShowCommand(), intermediateCommand(), bundleCommand(),
-			caCSRCommand(), caSignCommand(), caImportCommand()},
+			caCSRCommand(), caSignCommand(), caImportCommand(), caKeyCommand()},
 	}
 }
 

@@ -296,7 +296,12 @@ func (c *call) newPassphrase(what string) ([]byte, error) {
 	if !c.env.StdinTTY || c.env.ReadPassword == nil {
 		return nil, nil
 	}
-	first, err := c.prompt("passphrase for " + what + " (empty for none): ")
+	return c.promptTwice("passphrase for " + what + " (empty for none): ")
+}
+
+// promptTwice asks for a secret that cannot be checked otherwise.
+func (c *call) promptTwice(question string) ([]byte, error) {
+	first, err := c.prompt(question)
 	if err != nil || len(first) == 0 {
 		return nil, err
 	}
