@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meshpki/meshpki/internal/durable"
 	"github.com/meshpki/meshpki/internal/guard"
 )
 
@@ -40,15 +41,16 @@ func runProgram(ctx context.Context, argv, environ []string) ([]byte, error) {
 	return out, nil
 }
 
-// findProgram looks a bare name up on HookPath; meshpki's own PATH has no say.
+// findProgram looks a bare name up on HookPath; meshpki's own PATH has no say. A
+// program that others could change is refused to root.
 func findProgram(name string) (string, error) {
 	if filepath.IsAbs(name) {
-		return name, safeProgram(name)
+		return name, durable.Trusted(name, durable.None)
 	}
 	for dir := range strings.SplitSeq(HookPath, ":") {
 		full := filepath.Join(dir, name)
 		if info, err := os.Stat(full); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return full, safeProgram(full)
+			return full, durable.Trusted(full, durable.None)
 		}
 	}
 	return "", fmt.Errorf("no program %s in %s: %w", quoted(name), HookPath, fs.ErrNotExist)

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"github.com/meshpki/meshpki/internal/durable"
 )
 
 func rootDirectory() string { return "/" }
@@ -78,38 +80,16 @@ func signalName(sig syscall.Signal) string {
 	return "signal " + strconv.Itoa(int(sig))
 }
 
-// safeProgram refuses, for root, a program that others may change.
-func safeProgram(path string) error {
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	for at := path; ; at = filepath.Dir(at) {
-		info, err := os.Stat(at)
-		if err != nil {
-			return err
-		}
-		if info.Mode().Perm()&0o022 != 0 && (at == path || info.Mode()&os.ModeSticky == 0) {
-			return fmt.Errorf("%s may be written by others: root runs only what no one else can change", at)
-		}
-		if at == filepath.Dir(at) {
-			return nil
-		}
-	}
-}
-
-// safeSocket refuses a socket in a directory where everybody may make one: who
-// listens there is given a private key.
+// safeSocket refuses a socket that others could put another in the place of: who
+// listens there is given a private key. A directory of the server's own is fine.
 func safeSocket(path string) error {
-	for at := filepath.Dir(path); ; at = filepath.Dir(at) {
-		info, err := os.Stat(at)
-		if err != nil {
-			return err
-		}
-		if info.Mode().Perm()&0o002 != 0 {
-			return fmt.Errorf("%s may be written by everybody: who listens on a socket there is not known", at)
-		}
-		if at == filepath.Dir(at) {
-			return nil
-		}
+	dir := filepath.Dir(path)
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
 	}
+	if info.Mode().Perm()&0o002 != 0 {
+		return fmt.Errorf("everybody may write to %s: whose socket %s is cannot be known", dir, path)
+	}
+	return durable.Trusted(dir, durable.Any)
 }

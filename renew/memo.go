@@ -69,6 +69,7 @@ type memo struct {
 
 // stepMemo is one step of a hook.
 type stepMemo struct {
+	Step    string    `json:"step"` // what it does, by which a changed one is told
 	Done    bool      `json:"done"`
 	Tries   int       `json:"tries,omitempty"`
 	Problem string    `json:"problem,omitempty"`

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/pemfile"
@@ -17,9 +19,7 @@ func (w *work) serve(ctx context.Context, c *issue.Credential) error {
 	if len(w.t.Steps) == 0 && w.t.Confirm == nil {
 		return nil
 	}
-	if len(w.m.Steps) != len(w.t.Steps) { // the hook has changed since
-		w.m.Steps = make([]stepMemo, len(w.t.Steps))
-	}
+	w.sameSteps()
 	var failed error
 	for i, s := range w.t.Steps {
 		if w.m.Steps[i].Done {
@@ -47,6 +47,18 @@ func (w *work) serve(ctx context.Context, c *issue.Credential) error {
 	return failed
 }
 
+// sameSteps has a hook that was changed since begin anew.
+func (w *work) sameSteps() {
+	same := slices.EqualFunc(w.m.Steps, w.t.Steps, func(m stepMemo, s Step) bool { return m.Step == s.String() })
+	if same {
+		return
+	}
+	w.m.Steps = nil
+	for _, s := range w.t.Steps {
+		w.m.Steps = append(w.m.Steps, stepMemo{Step: s.String()})
+	}
+}
+
 // waitsFor names a place that a step waits for; "" where all of its places are done.
 func (w *work) waitsFor(s Step) string {
 	for i, p := range w.t.Places {
@@ -68,7 +80,7 @@ func (w *work) step(ctx context.Context, i int, s Step, c *issue.Credential) err
 	m.Done, m.Problem = err == nil, ""
 	if err != nil {
 		m.Problem = err.Error()
-		err = fmt.Errorf("hook: %s: %w", s, err)
+		err = fmt.Errorf("hook: %w", err)
 	}
 	w.emit(EventStep, s.String(), err)
 	if err != nil {
@@ -99,11 +111,24 @@ func (w *work) hookFacts(c *issue.Credential) HookFacts {
 		f.Places = append(f.Places, p.Store.String())
 		for _, l := range p.Named {
 			for _, name := range l.Files {
-				f.Files = append(f.Files, p.Store.String()+"/"+name)
+				f.Files = append(f.Files, pathIn(p.Store.String(), name))
 			}
 		}
 	}
 	return f
+}
+
+// pathIn is the path of a file in a place: an absolute one in a directory, for a
+// hook's own working directory is another.
+func pathIn(place, name string) string {
+	if strings.Contains(place, "://") {
+		return place + "/" + name
+	}
+	dir := strings.TrimPrefix(place, "file:")
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	return filepath.Join(dir, name)
 }
 
 // confirm looks whether the new certificate is served.
@@ -115,7 +140,11 @@ func (w *work) confirm(ctx context.Context, c *issue.Credential) error {
 	if m.Done {
 		return nil
 	}
-	err := w.t.Confirm.Check(ctx, ca.Fingerprint(c.Leaf()))
+	look := *w.t.Confirm
+	if names := c.Leaf().DNSNames; look.ServerName == "" && len(names) > 0 {
+		look.ServerName = names[0]
+	}
+	err := look.Check(ctx, ca.Fingerprint(c.Leaf()))
 	m.Tries++
 	m.At, m.Done, m.Problem = w.now.UTC(), err == nil, ""
 	if err != nil {

@@ -7,6 +7,26 @@ import (
 	"github.com/meshpki/meshpki/renew"
 )
 
+// serving gives a target the steps and the confirmation of service i of the manifest.
+func serving(t *renew.Target, m *config.Manifest, i int) error {
+	s := &m.Services[i]
+	steps, err := stepsOf(m, s)
+	if err != nil {
+		return err
+	}
+	// The target's places stand in the order of the service's outputs.
+	for _, step := range steps {
+		for k, place := range step.Places {
+			if at, ok := s.OutputAt(place); ok && at < len(t.Places) {
+				step.Places[k] = t.Places[at].Store.String()
+			}
+		}
+	}
+	t.Steps = steps
+	t.Confirm, err = confirmOf(m, s)
+	return err
+}
+
 // stepsOf turns the hook of one of a manifest's services into steps. What no try
 // could do right is an error here, with its place, before anything is done.
 func stepsOf(m *config.Manifest, s *config.Service) ([]renew.Step, error) {
@@ -54,11 +74,11 @@ func stepOf(s *config.Service, written *config.Step) (renew.Step, error) {
 	}
 	// Places are named as the service's outputs have them, however they are spelt here.
 	for _, place := range written.After {
-		o, ok := s.OutputAt(place)
+		at, ok := s.OutputAt(place)
 		if !ok {
 			return step, fmt.Errorf("%q is none of the places under outputs", place)
 		}
-		step.Places = append(step.Places, o.To)
+		step.Places = append(step.Places, s.Outputs[at].To)
 	}
 	var err error
 	if limit != "" {
@@ -68,14 +88,14 @@ func stepOf(s *config.Service, written *config.Step) (renew.Step, error) {
 }
 
 // confirmOf turns what a service says of seeing its certificate served into a
-// confirmation, nil where it says nothing. Without a name in it the endpoint is to
-// be asked for the leaf's first DNS name, which only its order tells.
+// confirmation, nil where it says nothing. Without a name in it the endpoint is
+// asked for the leaf's first DNS name.
 func confirmOf(m *config.Manifest, s *config.Service) (*renew.Confirm, error) {
 	written := s.Confirm
 	if written == nil {
 		return nil, nil
 	}
-	c := &renew.Confirm{Endpoint: written.Endpoint, ServerName: written.ServerName, Answers: written.Answers}
+	c := &renew.Confirm{Endpoint: written.Endpoint, ServerName: written.ServerName, Answers: written.Answers, Within: renew.DefaultWithin}
 	err := c.Validate()
 	if err == nil && written.Within != "" {
 		c.Within, err = config.ParseDuration(written.Within)

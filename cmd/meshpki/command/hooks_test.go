@@ -62,7 +62,7 @@ func TestStepsRefused(t *testing.T) {
 func TestConfirmOf(t *testing.T) {
 	for body, want := range map[string]*renew.Confirm{
 		"":                      nil,
-		"confirm: tls://a:8443": {Endpoint: "tls://a:8443"},
+		"confirm: tls://a:8443": {Endpoint: "tls://a:8443", Within: 10 * time.Minute},
 		"confirm: {endpoint: 'a:1', serverName: b.c, answers: 3, within: 1d}": {Endpoint: "a:1", ServerName: "b.c", Answers: 3, Within: 24 * time.Hour},
 	} {
 		m, s := service(t, "    "+body+"\n")

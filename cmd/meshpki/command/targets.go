@@ -172,7 +172,7 @@ func (k *care) listedTarget(i int) (*renew.Target, error) {
 	t := j.target(k.reuse)
 	t.Listed = true
 	t.Policy.Windows = k.m.WindowsOf(&k.m.Services[i])
-	if err := k.c.serving(t, k.m, i); err != nil {
+	if err := serving(t, k.m, i); err != nil {
 		return nil, errors.Join(renew.ErrAbort, err)
 	}
 	return t, nil

@@ -44,13 +44,13 @@ func (r *reader) afters(i int, s *Service) *Error {
 	return nil
 }
 
-// OutputAt finds an output by its place, however that is spelt: file:/etc/tls/ is
-// /etc/tls.
-func (s *Service) OutputAt(place string) (*Output, bool) {
+// OutputAt finds the index of an output by its place, however that is spelt:
+// file:/etc/tls/ is /etc/tls.
+func (s *Service) OutputAt(place string) (int, bool) {
 	for i := range s.Outputs {
 		if placeOf(s.Outputs[i].To) == placeOf(place) {
-			return &s.Outputs[i], true
+			return i, true
 		}
 	}
-	return nil, false
+	return 0, false
 }
