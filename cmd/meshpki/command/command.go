@@ -33,6 +33,8 @@ type Env struct {
 	ReadPassword func() ([]byte, error)
 	// RestoreTerminal undoes what an interrupted ReadPassword did to the terminal.
 	RestoreTerminal func() error
+	// Workers is how many targets are worked at once; zero leaves it to the program.
+	Workers int
 	// Version and Commit are set at build time; empty where they are not known.
 	Version, Commit string
 }

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -254,7 +255,7 @@ func (k *care) renewer() *renew.Renewer {
 			v := k.c.env.Getenv(name)
 			return v, v != ""
 		},
-		Workers: workers,
+		Workers: cmp.Or(k.c.env.Workers, workers),
 	}
 }
 
