@@ -27,7 +27,7 @@ test: ## every test that needs nothing but Go
 race: ## the same under the race detector; needs a C compiler
 	CGO_ENABLED=1 go test -race ./...
 
-integration: ## OpenSSL, GnuTLS, nginx, curl and zlint judge what is issued
+integration: ## OpenSSL, GnuTLS, nginx, HAProxy, curl and zlint judge it
 	testdata/integration/install
 	PATH="$$PATH:/usr/sbin:/sbin" CGO_ENABLED=$${CGO_ENABLED:-0} go test -tags integration -count=1 -timeout 20m ./...
 

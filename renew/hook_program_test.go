@@ -40,7 +40,7 @@ func asHook(what string, args []string) int {
 		fmt.Println(dir, n, err)
 	case "open": // which files it was handed
 		for fd := 3; fd < 100; fd++ {
-			if target, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)); err == nil && !strings.HasPrefix(target, "anon_inode:") {
+			if target, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)); err == nil && !ownOfGo(target) {
 				fmt.Println(fd, target)
 			}
 		}
@@ -67,4 +67,9 @@ func asHook(what string, args []string) int {
 		time.Sleep(time.Minute)
 	}
 	return 0
+}
+
+// ownOfGo are files that a Go program opens for itself when it starts.
+func ownOfGo(target string) bool {
+	return strings.HasPrefix(target, "anon_inode:") || strings.HasPrefix(target, "/sys/fs/cgroup/")
 }
