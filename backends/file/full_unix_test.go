@@ -41,6 +41,7 @@ func limited(n uint64, task func(path string) error) func(path string) error {
 }
 
 var platformTasks = map[string]func(path string) error{
+	"attack": attack,
 	"save without room": limited(64<<10, func(path string) error {
 		s := NewStore(path)
 		_, v, err := s.Load(context.Background())
