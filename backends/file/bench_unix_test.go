@@ -97,6 +97,7 @@ func BenchmarkSave(b *testing.B) {
 				versions := make([]issue.Version, len(stores))
 				for i := range stores {
 					stores[i] = NewStore(filepath.Join(dir, fmt.Sprintf("%d-%d-%d", at, w, i)))
+					_, versions[i], _ = stores[i].Load(b.Context()) // of the run before
 				}
 				for n := 0; pb.Next(); n++ {
 					i := n % len(stores)

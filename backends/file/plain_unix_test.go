@@ -18,13 +18,6 @@ import (
 	"github.com/meshpki/meshpki/issue"
 )
 
-// plain is a small set that asks for plain files.
-func plain(text string) issue.Set {
-	set := small(text)
-	set.Swap = issue.SwapFiles
-	return set
-}
-
 // A set of one file is replaced at once: a reader never finds half of one, an
 // older one than before, or none.
 func TestReaderOfOnePlainFile(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,9 @@ var tasks = map[string]func(path string) error{
 	"save":   saveTask,
 
 	"replace": replaceTask,
+
+	"save links": saveOnce(small("new")),
+	"save files": saveOnce(plain("new")),
 }
 
 // recordTask records entries of its own, and says which.
@@ -175,6 +179,24 @@ func replaceTask(path string) error {
 		fmt.Println(err)
 	}
 	return nil
+}
+
+// saveOnce replaces the set of a place on one thread, for strace counts by thread.
+func saveOnce(set issue.Set) func(path string) error {
+	return func(path string) error {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		s := NewStore(path)
+		_, v, err := s.Load(context.Background())
+		if err != nil {
+			return err
+		}
+		if _, err := s.Save(context.Background(), set, v); err != nil {
+			return err
+		}
+		fmt.Println("saved")
+		return nil
+	}
 }
 
 // Of saves from many processes each is on top of the one before: no number of a

@@ -219,11 +219,16 @@ func (s *Store) save(ctx context.Context, set issue.Set, was issue.Version, owne
 	if err := writeGeneration(root, gen, set, owner, labels); err != nil {
 		return "", err
 	}
-	if err := publish(root, gen, old, set, taken, labels); err != nil {
+	done, err := publish(root, gen, old, set, taken, labels)
+	if err != nil {
 		return "", err
 	}
-	stripped := keep(root, gen, old, set)
-	return issue.Version(gen), errors.Join(durable.SyncDir(root, "."), made.Sync(), made.Close(), stripped.sync())
+	if err := errors.Join(durable.SyncDir(root, "."), made.Sync()); err != nil {
+		return "", errors.Join(fmt.Errorf("cannot be written: %w", bare(err)), done.undo())
+	}
+	// What is kept too long for want of a working disk waits for the next time.
+	_ = keep(root, gen, old, set).sync()
+	return issue.Version(gen), made.Close()
 }
 
 // number is that of a generation, 0 where its name does not say.

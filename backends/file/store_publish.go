@@ -51,8 +51,8 @@ type publisher struct {
 // publish makes a generation the present one: first whatever readers do not see,
 // then the one rename of ..data that shows all files at once, then what is not a
 // link through it, each name by a rename. What fails is taken back, the generation
-// with it.
-func publish(root *os.Root, gen, old string, set issue.Set, taken map[string]standing, labels labels) (err error) {
+// with it; what has gone well, the caller can take back.
+func publish(root *os.Root, gen, old string, set issue.Set, taken map[string]standing, labels labels) (done steps, err error) {
 	p := &publisher{root: root, gen: gen, set: set, taken: taken, labels: labels, plain: !linksWork || set.Swap == issue.SwapFiles}
 	defer func() {
 		if err != nil {
@@ -61,10 +61,10 @@ func publish(root *os.Root, gen, old string, set issue.Set, taken map[string]sta
 	}()
 	p.done.did(func() error { return root.RemoveAll(gen) })
 	if err := p.prepare(); err != nil {
-		return err
+		return nil, err
 	}
 	if err := swap(root, gen); err != nil {
-		return err
+		return nil, err
 	}
 	p.done.did(func() error {
 		if old == "" {
@@ -74,7 +74,7 @@ func publish(root *os.Root, gen, old string, set issue.Set, taken map[string]sta
 	})
 	for _, r := range p.swaps {
 		if err := root.Rename(r.ready, r.name); err != nil {
-			return err
+			return nil, err
 		}
 		p.done.did(func() error {
 			switch {
@@ -86,12 +86,7 @@ func publish(root *os.Root, gen, old string, set issue.Set, taken map[string]sta
 			return root.Rename(r.kept, r.name)
 		})
 	}
-	for _, r := range p.swaps {
-		if r.kept != "" && !r.aside {
-			_ = root.Remove(r.kept) // what is left of it is taken away by the next save
-		}
-	}
-	return nil
+	return p.done, nil
 }
 
 // inOrder gives the names of a set in the order in which plain files are replaced:

@@ -114,6 +114,13 @@ func small(text string) issue.Set {
 	}
 }
 
+// plain is a small set that asks for plain files.
+func plain(text string) issue.Set {
+	set := small(text)
+	set.Swap = issue.SwapFiles
+	return set
+}
+
 func mustSave(t testing.TB, s *Store, set issue.Set, was issue.Version) issue.Version {
 	t.Helper()
 	v, err := s.Save(t.Context(), set, was)
