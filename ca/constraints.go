@@ -269,6 +269,10 @@ func judgeURI(issuer *x509.Certificate, value string) string {
 	return subtrees(issuer.PermittedURIDomains, issuer.ExcludedURIDomains, u.Hostname(), permitsHost, permitsDNS)
 }
 
+// Constrained tells whether a CA certificate constrains names of any type
+// (RFC 5280, Section 4.2.1.10).
+func Constrained(c *x509.Certificate) bool { return constrained(c) }
+
 // constrained tells whether a CA certificate constrains names of any type.
 func constrained(c *x509.Certificate) bool {
 	return len(c.PermittedDNSDomains)+len(c.ExcludedDNSDomains)+len(c.PermittedURIDomains)+len(c.ExcludedURIDomains)+

@@ -35,6 +35,9 @@ func (i *Issuer) CrossSign(ctx context.Context, o Cross) (*x509.Certificate, err
 	if err := o.Constraints.Validate(); err != nil {
 		return nil, err
 	}
+	if end := o.Certificate.NotAfter; !i.Now().Before(end) {
+		return nil, &Refusal{"cross-signing " + caName(o.Certificate), "it expired on " + end.UTC().Format(time.DateOnly), "RFC 5280, Section 4.1.2.5"}
+	}
 	template, err := i.draftAgain(ctx, o.Certificate)
 	if err != nil {
 		return nil, err
@@ -114,8 +117,6 @@ func (i *Issuer) checkAgain(c *x509.Certificate) error {
 		return &Refusal{what, "it has an extended key usage that is not known here, " + c.UnknownExtKeyUsage[0].String(), "RFC 5280, Section 4.2.1.12"}
 	case len(c.RawSubject) <= 2:
 		return &Refusal{what, "it has no subject", "RFC 5280, Section 4.1.2.6"}
-	case !i.Now().Before(c.NotAfter):
-		return &Refusal{what, "it expired on " + c.NotAfter.UTC().Format(time.DateOnly), "RFC 5280, Section 4.1.2.5"}
 	}
 	for _, above := range i.chain() {
 		if pemfile.SamePublicKey(above.PublicKey, c.PublicKey) {

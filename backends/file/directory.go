@@ -126,13 +126,19 @@ type Authority struct {
 	KeyPath string
 	// Encrypted tells whether that file is encrypted.
 	Encrypted bool
+	// Crosses are the certificates that other authorities gave the same CA.
+	Crosses []Cross
 	// KeyURI names its key in a device or a service; empty where it is in a file.
 	KeyURI string
 }
 
 // Root tells whether it is self-signed.
-func (a Authority) Root() bool {
-	return bytes.Equal(a.Certificate.RawSubject, a.Certificate.RawIssuer)
+func (a Authority) Root() bool { return selfSigned(a.Certificate) }
+
+// selfSigned tells a root from a CA that has its issuer's name and another key, as
+// the names and key identifiers say.
+func selfSigned(c *x509.Certificate) bool {
+	return bytes.Equal(c.RawSubject, c.RawIssuer) && (len(c.AuthorityKeyId) == 0 || bytes.Equal(c.AuthorityKeyId, c.SubjectKeyId))
 }
 
 // Authorities lists the CAs: the root first, then by name.
@@ -173,8 +179,14 @@ func (d *Directory) authorities() ([]Authority, error) {
 		}
 		all = append(all, a)
 	}
+	if err := d.readCrosses(files, all); err != nil {
+		return nil, err
+	}
 	for i := range all {
 		all[i].Above = above(all[i].Certificate, all)
+		for n := range all[i].Crosses {
+			all[i].Crosses[n].Above = above(all[i].Crosses[n].Certificate, all)
+		}
 	}
 	slices.SortStableFunc(all, func(a, b Authority) int {
 		if a.Root() != b.Root() {
@@ -209,7 +221,7 @@ func (d *Directory) readAuthority(name string) (Authority, error) {
 // above finds the CAs over a certificate, nearest first.
 func above(c *x509.Certificate, all []Authority) []*x509.Certificate {
 	var chain []*x509.Certificate
-	for len(chain) < 10 && !bytes.Equal(c.RawSubject, c.RawIssuer) {
+	for len(chain) < 10 && !selfSigned(c) {
 		i := slices.IndexFunc(all, func(p Authority) bool {
 			return bytes.Equal(p.Certificate.RawSubject, c.RawIssuer) && c.CheckSignatureFrom(p.Certificate) == nil
 		})

@@ -41,7 +41,7 @@ func served(leaf *x509.Certificate, all []Authority) []*x509.Certificate {
 			return []*x509.Certificate{}
 		}
 		chain := append([]*x509.Certificate{a.Certificate}, a.Above...)
-		if last := chain[len(chain)-1]; bytes.Equal(last.RawSubject, last.RawIssuer) {
+		if last := chain[len(chain)-1]; selfSigned(last) {
 			chain = chain[:len(chain)-1]
 		}
 		return chain

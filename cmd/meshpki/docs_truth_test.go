@@ -168,13 +168,14 @@ func TestDocsMakeTargets(t *testing.T) {
 var docDocuments = []ui.Document{
 	ui.Initialised{}, ui.Authorities{}, ui.AuthorityShown{}, ui.Bundle{}, ui.CARequested{}, ui.CASigned{}, ui.CAImported{}, ui.KeyChanged{},
 	ui.Issued{}, ui.Inspection{}, ui.Verification{},
-	ui.NeedsRenewal{}, ui.RevokedMany{}, ui.CRL{}, ui.Log{}, ui.LogVerified{}, ui.Demo{}, ui.Version{},
+	ui.NeedsRenewal{}, ui.RevokedMany{}, ui.CRL{}, ui.CrossSigned{}, ui.Log{}, ui.LogVerified{}, ui.Demo{}, ui.Version{},
 }
 
 // docParts are the objects that several documents have, by their headings.
 var docParts = map[reflect.Type]string{
 	reflect.TypeFor[ui.Authority]():             "An authority",
 	reflect.TypeFor[ui.KeyPlace]():              "The place of a key",
+	reflect.TypeFor[ui.Cross]():                 "A cross-signature",
 	reflect.TypeFor[ui.Attribute]():             "An attribute",
 	reflect.TypeFor[ui.IssuedService]():         "A service",
 	reflect.TypeFor[ui.IssuedPlace]():           "A place",

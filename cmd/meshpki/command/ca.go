@@ -33,7 +33,7 @@ func caCommand() *command {
 		},
 		exits: exitsOf(codeDone, codeFailed, codeUsage, codeRefused),
 		sub: []*command{initCommand(), caListCommand(), caShowCommand(), intermediateCommand(), bundleCommand(),
-			caCSRCommand(), caSignCommand(), caImportCommand(), caKeyCommand()},
+			caCSRCommand(), caSignCommand(), caImportCommand(), caKeyCommand(), crossSignCommand(), reissueCommand()},
 	}
 }
 
@@ -57,7 +57,9 @@ func caListCommand() *command {
 			if err != nil {
 				return err
 			}
-			return c.say(ui.Authorities{List: describeAuthorities(all, c.env.Now()), Now: c.env.Now()})
+			list := describeAuthorities(all, c.env.Now())
+			addEnds(list, all, d, c.dirFlag(), c.env.Now())
+			return c.say(ui.Authorities{List: list, Now: c.env.Now()})
 		},
 	}
 }
@@ -90,7 +92,9 @@ func caShowCommand() *command {
 			}
 			now := c.env.Now()
 			report := inspect.Describe(d.CertificatePath(a.Name), inspect.Object{Kind: inspect.KindCertificate, Index: 1, DER: a.Certificate.Raw, Certificate: a.Certificate}, now)
-			return c.say(ui.AuthorityShown{Authority: describeAuthorities([]file.Authority{a}, now)[0], Report: report, Now: now})
+			list := describeAuthorities([]file.Authority{a}, now)
+			addEnds(list, []file.Authority{a}, d, c.dirFlag(), now)
+			return c.say(ui.AuthorityShown{Authority: list[0], Report: report, Now: now})
 		},
 	}
 }
@@ -285,6 +289,10 @@ func describeAuthorities(all []file.Authority, now time.Time) []ui.Authority {
 			Serial: ca.FormatSerial(c.SerialNumber), Fingerprint: ca.Fingerprint(c),
 			NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), Remaining: int64(c.NotAfter.Sub(now).Seconds()),
 			Key: ui.KeyPlace{Path: a.KeyPath, URI: a.KeyURI, Encrypted: a.Encrypted, Here: a.KeyPath != ""},
+		}
+		for _, cross := range a.Crosses {
+			d.CrossSigned = append(d.CrossSigned, ui.Cross{By: cross.Signer, Serial: ca.FormatSerial(cross.Certificate.SerialNumber),
+				Fingerprint: ca.Fingerprint(cross.Certificate), NotAfter: cross.Certificate.NotAfter.UTC()})
 		}
 		if a.Root() {
 			d.Role = "root"

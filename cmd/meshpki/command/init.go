@@ -37,9 +37,14 @@ func caFlags(more ...cli.Flag) []cli.Flag {
 		many("permit-spiffe", "constrain it to SPIFFE IDs of `TRUST-DOMAIN`; may be repeated"),
 		many("permit-cidr", "constrain it to IP addresses within `CIDR`; may be repeated"),
 		many("permit-email", "constrain it to email addresses at `HOST`, or within .DOMAIN; may be repeated"),
-		&cli.BoolFlag{Name: "permit-only-named", Value: true, Usage: "with any --permit flag, exclude every type of name that is not permitted; --permit-only-named=false leaves them open"},
+		onlyNamed(),
 		text("passphrase-file", "the first line of `FILE` is the passphrase of the CA's key; - is standard input (MESHPKI_PASSPHRASE_FILE)"),
 	)
+}
+
+// onlyNamed is the flag that says what becomes of types of names without a --permit flag.
+func onlyNamed() cli.Flag {
+	return &cli.BoolFlag{Name: "permit-only-named", Value: true, Usage: "with any --permit flag, exclude every type of name that is not permitted; --permit-only-named=false leaves them open"}
 }
 
 func keyTypeNames(sep string) string {
@@ -229,8 +234,8 @@ func (c *call) keyType() (ca.KeyType, error) {
 	return ca.ParseKeyType(c.String("key-type"))
 }
 
-// constraints reads the --permit flags.
-func (c *call) constraints(td spiffeid.TrustDomain) (ca.Constraints, error) {
+// permits reads the --permit flags as they are.
+func (c *call) permits() (ca.Constraints, error) {
 	con := ca.Constraints{DNS: c.values("permit-dns"), Email: c.values("permit-email"), Open: !c.Bool("permit-only-named")}
 	for _, s := range c.values("permit-spiffe") {
 		p, err := spiffeid.ParseTrustDomain(s)
@@ -246,10 +251,23 @@ func (c *call) constraints(td spiffeid.TrustDomain) (ca.Constraints, error) {
 		}
 		con.IP = append(con.IP, p.Masked())
 	}
+	if con.Empty() && c.IsSet("permit-only-named") {
+		return con, usagef("--permit-only-named belongs to a --permit flag")
+	}
+	if con.Open && !con.Empty() {
+		c.notice("warning: types of names that no --permit flag names stay open (--permit-only-named=false)")
+	}
+	return con, nil
+}
+
+// constraints are those of a CA of ours: with any --permit flag the trust domain's
+// own IDs are permitted too.
+func (c *call) constraints(td spiffeid.TrustDomain) (ca.Constraints, error) {
+	con, err := c.permits()
+	if err != nil {
+		return con, err
+	}
 	if con.Empty() {
-		if c.IsSet("permit-only-named") {
-			return con, usagef("--permit-only-named belongs to a --permit flag")
-		}
 		return con, nil
 	}
 	if len(con.URI) > 0 && td.IsAddress() {
@@ -260,9 +278,6 @@ func (c *call) constraints(td spiffeid.TrustDomain) (ca.Constraints, error) {
 	}
 	if err := con.Validate(); err != nil {
 		return con, usagef("%v", err)
-	}
-	if con.Open {
-		c.notice("warning: types of names that no --permit flag names stay open (--permit-only-named=false)")
 	}
 	return con, nil
 }

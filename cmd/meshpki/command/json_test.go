@@ -32,6 +32,7 @@ var documents = []struct {
 	{ui.CARequested{}, false},
 	{ui.CASigned{}, false},
 	{ui.CAImported{}, false},
+	{ui.CrossSigned{}, false},
 	{ui.KeyChanged{}, false},
 	{ui.Issued{}, true},
 	{ui.IssuedMany{}, true},

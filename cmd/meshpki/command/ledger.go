@@ -186,9 +186,11 @@ func (c *call) unrecorded(ctx context.Context, d *file.Directory, known map[stri
 		return 0, nil, err
 	}
 	for _, a := range all {
-		n++
-		if !known[string(a.Certificate.Raw)] {
-			problems = append(problems, fmt.Sprintf("the certificate of authority %s is not in the ledger", a.Name))
+		for _, cert := range a.Certificates() {
+			n++
+			if !known[string(cert.Raw)] {
+				problems = append(problems, fmt.Sprintf("the certificate of authority %s is not in the ledger", a.Name))
+			}
 		}
 	}
 	services, err := d.Services()

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/meshpki/meshpki/inspect"
@@ -22,7 +23,20 @@ type Authority struct {
 	NotAfter    time.Time `json:"notAfter"`
 	Remaining   int64     `json:"remainingSeconds"`
 	MaxPathLen  *int      `json:"maxPathLen,omitempty"`
+	State       string    `json:"state,omitempty"` // valid, ending, expired, not yet valid
+	EndsAt      time.Time `json:"endsAt,omitzero"`
+	EndsWith    string    `json:"endsWith,omitempty"`
+	Todo        string    `json:"todo,omitempty"`
+	CrossSigned []Cross   `json:"crossSigned,omitempty"`
 	Key         KeyPlace  `json:"key"`
+}
+
+// Cross is a further certificate of a CA, which another authority gave it.
+type Cross struct {
+	By          string    `json:"by"`
+	Serial      string    `json:"serial"`
+	Fingerprint string    `json:"fingerprint"`
+	NotAfter    time.Time `json:"notAfter"`
 }
 
 // KeyPlace says where a CA's key is.
@@ -51,7 +65,7 @@ func (a Authority) row(now time.Time) Row {
 	switch left := a.NotAfter.Sub(now); {
 	case left <= 0:
 		sign, until = Bad, fmt.Sprintf("expired %s (%s)", Day(a.NotAfter), Relative(a.NotAfter, now))
-	case left < a.NotAfter.Sub(a.NotBefore)/5:
+	case left < a.NotAfter.Sub(a.NotBefore)/5, a.State == "ending", a.State == "expired":
 		sign = Look
 	}
 	return Row{sign, []string{Clean(a.CommonName), a.Role, a.KeyLabel, until}}
@@ -59,10 +73,11 @@ func (a Authority) row(now time.Time) Row {
 
 // Authorities is the answer of ca list, and of ca intermediate.
 type Authorities struct {
-	List []Authority
-	Made bool   // the list is one that was just made
-	Dir  string // where it was made
-	Now  time.Time
+	List  []Authority
+	Made  bool   // the list is one that was just made
+	Again bool   // the list is one that was certified again
+	Dir   string // where it was made
+	Now   time.Time
 }
 
 // Schema names the document.
@@ -90,6 +105,12 @@ func (d Authorities) Text(p *Page) {
 	}
 	for _, a := range d.List {
 		p.Field(column, a.Name, "key: "+a.Key.String())
+	}
+	sayEnds(p, d.List, d.Now)
+	if d.Again {
+		p.Blank()
+		p.Para(p.Indent(), "Services have it in their chains after their next renewal.")
+		p.Next("meshpki renew" + DirFlag(d.Dir))
 	}
 	if d.Made {
 		warnUnencrypted(p, d.List)
@@ -150,6 +171,40 @@ func DirFlag(dir string) string {
 	return " --dir " + shellWord(dir)
 }
 
+// sayEnds says which authorities come to their end, and what to do.
+func sayEnds(p *Page, list []Authority, now time.Time) {
+	for _, a := range list {
+		for _, c := range a.CrossSigned {
+			p.Blank()
+			p.Para(p.Indent(), fmt.Sprintf("%s is certified by %s too, until %s", a.Name, c.By, Day(c.NotAfter)))
+		}
+	}
+	var todo []string
+	for _, a := range list {
+		if a.State != "ending" && a.State != "expired" {
+			continue
+		}
+		with, verb := "", "ends "
+		if a.EndsWith != "" {
+			with = " with " + Clean(a.EndsWith)
+		}
+		if a.State == "expired" {
+			verb = "ended "
+		}
+		p.Blank()
+		p.Say(Look, fmt.Sprintf("%s %s%s%s, and with it what it signed.", a.Name, verb, Relative(a.EndsAt, now), with))
+		if a.Role == "root" {
+			p.Para(p.Indent(), "Another root has to be trusted everywhere before then: make one, and have each certify the other.")
+		}
+		if a.Todo != "" && !slices.Contains(todo, a.Todo) {
+			todo = append(todo, a.Todo)
+		}
+	}
+	for _, cmd := range todo {
+		p.Next(cmd)
+	}
+}
+
 // warnUnencrypted says which keys lie open on this disk.
 func warnUnencrypted(p *Page, list []Authority) {
 	var open []string
@@ -193,6 +248,7 @@ func (d AuthorityShown) Text(p *Page) {
 	Inspection{Reports: []inspect.Report{d.Report}, Now: d.Now}.Text(p)
 	p.Blank()
 	p.Field(len("key"), "key", d.Authority.Key.String())
+	sayEnds(p, []Authority{d.Authority}, d.Now)
 }
 
 // Bundle is the trust bundle, for JSON.

@@ -1,0 +1,198 @@
+package file
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/durable"
+	"github.com/meshpki/meshpki/internal/pemfile"
+)
+
+// Errors that a caller can branch on.
+var (
+	// ErrNotOurs says that a CA certificate is that of no authority of the directory.
+	ErrNotOurs = errors.New("is the certificate of no authority of this directory")
+	// ErrIsRoot says that something cannot be done to a root.
+	ErrIsRoot = errors.New("is a root")
+)
+
+// Cross is a further certificate of an authority, for the same subject and key,
+// that another authority of the directory signed.
+type Cross struct {
+	Signer      string // the other authority's name
+	Certificate *x509.Certificate
+	// Above are the CA certificates over it that the directory knows, the root last.
+	Above []*x509.Certificate
+}
+
+// Certificates are all of the authority's: its own first, then what others gave it.
+func (a Authority) Certificates() []*x509.Certificate {
+	all := []*x509.Certificate{a.Certificate}
+	for _, c := range a.Crosses {
+		all = append(all, c.Certificate)
+	}
+	return all
+}
+
+// CrossPath is the file with the certificate that signer gave an authority. Names
+// have no dots, so it is no authority's own.
+func (d *Directory) CrossPath(name, signer string) string {
+	return filepath.Join(d.path, caDir, name+"."+signer+".crt")
+}
+
+// readCrosses finds the further certificates of the authorities among the files.
+func (d *Directory) readCrosses(files []fs.DirEntry, all []Authority) error {
+	for _, f := range files {
+		base, isCert := strings.CutSuffix(f.Name(), ".crt")
+		name, signer, two := strings.Cut(base, ".")
+		if !isCert || !two || !ValidName(name) || !ValidName(signer) {
+			continue
+		}
+		i := slices.IndexFunc(all, func(a Authority) bool { return a.Name == name })
+		if i < 0 {
+			continue // of an authority that is gone
+		}
+		path := d.CrossPath(name, signer)
+		data, err := pemfile.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		certs, err := pemfile.Certificates(data)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		if own := all[i].Certificate; !certs[0].IsCA || !bytes.Equal(certs[0].RawSubject, own.RawSubject) || !pemfile.SamePublicKey(certs[0].PublicKey, own.PublicKey) {
+			return fmt.Errorf("%s: it is no certificate of %s: subject and key must be the same", path, name)
+		}
+		all[i].Crosses = append(all[i].Crosses, Cross{Signer: signer, Certificate: certs[0]})
+	}
+	return nil
+}
+
+// CrossOptions say what cross-signature is wanted.
+type CrossOptions struct {
+	ca.Cross
+	By  string // the authority that signs
+	Key KeySource
+}
+
+// CrossSign has one authority certify another CA that has a certificate already. Of
+// an authority of the directory the result is kept beside its own; another's, which
+// o.Foreign must say it is, is only recorded. It gives the name of the authority
+// that was certified, "" for another's. Errors to branch on: ErrNotOurs,
+// ErrNoAuthority, ErrNoKey, *ca.Refusal, *ca.ValidityError.
+func (d *Directory) CrossSign(ctx context.Context, o CrossOptions) (c *x509.Certificate, of string, err error) {
+	all, err := d.authorities()
+	if err != nil {
+		return nil, "", err
+	}
+	i := slices.IndexFunc(all, func(a Authority) bool { return a.Certificate.Equal(o.Certificate) })
+	switch {
+	case i >= 0:
+		of, o.Foreign = all[i].Name, false
+	case !o.Foreign:
+		return nil, "", ErrNotOurs
+	}
+	issuer, err := d.Issuer(o.By, o.Key)
+	if err != nil {
+		return nil, "", err
+	}
+	lock, err := durable.Acquire(ctx, filepath.Join(d.path, lockName))
+	if err != nil {
+		return nil, "", err
+	}
+	defer lock.Release()
+	if c, err = issuer.CrossSign(ctx, o.Cross); err != nil || of == "" {
+		return c, of, err
+	}
+	return c, of, durable.WriteFile(d.CrossPath(of, o.By), pemfile.EncodeCertificates(c), publicMode)
+}
+
+// Reissue gives an intermediate another certificate for the same key, of the same
+// shape, by the authority that signed the one it has; the old one stays in the
+// ledger. from is where the key of that authority is, v the time that is asked for.
+// Errors to branch on: ErrNoAuthority, ErrNoKey, ErrIsRoot, *ca.Refusal,
+// *ca.ValidityError.
+func (d *Directory) Reissue(ctx context.Context, name string, from KeySource, v ca.Validity) (Authority, error) {
+	parent, err := d.Parent(name)
+	if err != nil {
+		return Authority{}, err
+	}
+	issuer, err := d.Issuer(parent.Name, from)
+	if err != nil {
+		return Authority{}, err
+	}
+	lock, err := durable.Acquire(ctx, filepath.Join(d.path, lockName))
+	if err != nil {
+		return Authority{}, err
+	}
+	defer lock.Release()
+	a, err := d.Authority(name) // as it is now that nobody else changes it
+	if err != nil {
+		return Authority{}, err
+	}
+	c, err := issuer.ReissueCA(ctx, a.Certificate, v)
+	if err != nil {
+		return Authority{}, err
+	}
+	if err := durable.WriteFile(d.CertificatePath(a.Name), pemfile.EncodeCertificates(c), publicMode); err != nil {
+		return Authority{}, err
+	}
+	return d.Authority(a.Name)
+}
+
+// Parent is the authority that signed another's certificate. Of a root the error is
+// ErrIsRoot; where the directory does not have it, ErrNoAuthority.
+func (d *Directory) Parent(name string) (Authority, error) {
+	all, err := d.authorities()
+	if err != nil {
+		return Authority{}, err
+	}
+	a, err := d.pick(all, name)
+	switch {
+	case err != nil:
+		return Authority{}, err
+	case a.Root():
+		return Authority{}, fmt.Errorf("%q %w", a.Name, ErrIsRoot)
+	case len(a.Above) == 0:
+		return Authority{}, fmt.Errorf("the issuer of %q: %w", a.Name, ErrNoAuthority)
+	}
+	i := slices.IndexFunc(all, func(p Authority) bool { return p.Certificate.Equal(a.Above[0]) })
+	return all[i], nil
+}
+
+// Unconstrained lists the authorities whose keys can be used from this directory,
+// that may certify every name of some type, while the root's key is elsewhere: on a
+// machine that only renews its own certificates that is more than it needs.
+func (d *Directory) Unconstrained() ([]Authority, error) {
+	all, err := d.authorities()
+	if err != nil {
+		return nil, err
+	}
+	var loose []Authority
+	for _, a := range all {
+		here := a.KeyPath != "" || a.KeyURI != ""
+		switch {
+		case a.Root() && here:
+			return nil, nil // it holds the whole CA, and says so by it
+		case !a.Root() && here && !slices.ContainsFunc(append(a.Certificates()[:1], a.Above...), ca.Constrained):
+			loose = append(loose, a)
+		}
+	}
+	return loose, nil
+}
+
+// Ends tells when an authority comes to its end, and whose end that is: its own, or
+// that of a CA above it.
+func (a Authority) Ends() (time.Time, *x509.Certificate) {
+	return (&ca.Issuer{Certificate: a.Certificate, Above: a.Above}).Limit()
+}

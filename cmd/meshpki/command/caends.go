@@ -1,0 +1,61 @@
+package command
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/meshpki/meshpki/backends/file"
+	"github.com/meshpki/meshpki/cmd/meshpki/ui"
+)
+
+// soonPart is the part of a CA certificate's life, from its end, in which something
+// has to be done: what is issued then is cut to that end.
+const soonPart = 5
+
+// addEnds says of each authority whether it comes to its end, with whom, and what to
+// do about it. parents gives the authority that signed another's certificate.
+func addEnds(docs []ui.Authority, all []file.Authority, d *file.Directory, dirFlag string, now time.Time) {
+	for i, a := range all {
+		end, whose := a.Ends()
+		docs[i].EndsAt = end.UTC()
+		if !whose.Equal(a.Certificate) {
+			docs[i].EndsWith = whose.Subject.CommonName
+		}
+		switch life := whose.NotAfter.Sub(whose.NotBefore); {
+		case now.Before(a.Certificate.NotBefore):
+			docs[i].State = "not yet valid"
+			continue
+		case !now.Before(end):
+			docs[i].State = "expired"
+		case end.Sub(now) < life/soonPart:
+			docs[i].State = "ending"
+		default:
+			docs[i].State = "valid"
+			continue
+		}
+		docs[i].Todo = todo(a, d, dirFlag)
+	}
+}
+
+// todo is the command that gives an authority more time: its own certificate again,
+// or that of the CA above it whose end comes first.
+func todo(a file.Authority, d *file.Directory, dirFlag string) string {
+	_, whose := a.Ends()
+	for !a.Certificate.Equal(whose) {
+		parent, err := d.Parent(a.Name)
+		if err != nil {
+			return "" // the CA above is elsewhere
+		}
+		a = parent
+	}
+	if a.Root() {
+		return "meshpki ca init --dir next" // another root, which everyone has to come to trust
+	}
+	key := ""
+	if parent, err := d.Parent(a.Name); err != nil {
+		return ""
+	} else if parent.KeyPath == "" && parent.KeyURI == "" {
+		key = " --key FILE"
+	}
+	return fmt.Sprintf("meshpki ca reissue %s%s%s", a.Name, key, dirFlag)
+}
