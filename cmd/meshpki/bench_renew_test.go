@@ -1,0 +1,213 @@
+//go:build bench && unix
+
+package main
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// fleet is how many services are under care where a pass over fresh ones is
+// measured, and due how many are renewed at once.
+const due = 10_000
+
+func fleet() int {
+	if n, err := strconv.Atoi(os.Getenv("MESHPKI_BENCH_FLEET")); err == nil {
+		return n
+	}
+	return 100_000
+}
+
+// TestBenchRenewal measures passes over many services against bare loops that do
+// the least that has to be done, and prints a table. It judges nothing.
+func TestBenchRenewal(t *testing.T) {
+	b := newBench(t)
+	n := fleet()
+	b.plant(n)
+	renew := b.meshpki("renew")(0)
+	b.once(renew) // what is read is then in memory, for both
+	var bare, pass, rss []float64
+	for range 3 {
+		begin := time.Now()
+		b.readAll(n)
+		bare = append(bare, since(begin))
+		c := b.command(renew)
+		begin = time.Now()
+		out, err := c.CombinedOutput()
+		pass = append(pass, since(begin))
+		if err != nil || len(out) > 0 {
+			t.Fatalf("renew: %v\n%.2000s", err, out)
+		}
+	}
+	rss = append(rss, b.peak(renew))
+	b.row(fmt.Sprintf("bare loop over %d sets: read and parse", n), ms(median(bare)), "")
+	b.row(fmt.Sprintf("renew over %d fresh services", n), ms(median(pass)), "")
+	b.ratio("  pass / bare loop", pass, bare, "at most 2")
+	b.row("  peak memory", fmt.Sprintf("%.0f MB", rss[0]), "at most 300 MB")
+
+	var one []float64
+	for i := range 3 {
+		if err := os.Remove(filepath.Join(b.service(n/2+i), "..data", "ca.crt")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(filepath.Join(b.service(n/2+i), "..data", "tls.key")); err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		b.once(renew)
+		one = append(one, since(begin))
+	}
+	b.row("one due among them, above the pass", ms(median(one)-median(pass)), "at most 50 ms")
+	b.renewMany()
+	b.print()
+}
+
+// renewMany has many services renewed at once, and a bare loop do the same without
+// syncing anything.
+func (b *bench) renewMany() {
+	b.t.Helper()
+	if err := os.RemoveAll(filepath.Join(b.file("pki"), "services")); err != nil {
+		b.t.Fatal(err)
+	}
+	b.plant(due)
+	var ours, bare []float64
+	for range 3 {
+		begin := time.Now()
+		b.once(b.meshpki("renew", "--force")(0))
+		ours = append(ours, since(begin))
+		begin = time.Now()
+		b.makeAll(due)
+		bare = append(bare, since(begin))
+	}
+	b.row(fmt.Sprintf("bare loop: %d keys, certificates and sets of files", due), ms(median(bare)), "")
+	b.row(fmt.Sprintf("renew of %d services that are due", due), ms(median(ours)), "")
+	b.ratio("  rate, ours to bare", bare, ours, "at least 0.5")
+}
+
+func since(begin time.Time) float64 { return float64(time.Since(begin).Microseconds()) / 1000 }
+
+func (b *bench) once(argv []string) {
+	b.t.Helper()
+	if out, err := b.command(argv).CombinedOutput(); err != nil {
+		b.t.Fatalf("%s: %v\n%.2000s", strings.Join(argv, " "), err, out)
+	}
+}
+
+func (b *bench) service(i int) string {
+	return filepath.Join(b.file("pki"), "services", "default", fmt.Sprintf("service-%06d", i))
+}
+
+// plant makes places as issue makes them, all with one certificate.
+func (b *bench) plant(n int) {
+	b.t.Helper()
+	b.once(b.meshpki("issue", "--service", "service-template")(0))
+	from := filepath.Join(filepath.Dir(b.service(0)), "service-template")
+	gen, err := os.Readlink(filepath.Join(from, "..data"))
+	must(b.t, err)
+	files := map[string][]byte{}
+	for _, name := range []string{"tls.crt", "tls.key", "ca.crt", ".meshpki.json"} {
+		files[name], err = os.ReadFile(filepath.Join(from, "..data", name))
+		must(b.t, err)
+	}
+	for i := range n {
+		dir := b.service(i)
+		must(b.t, os.MkdirAll(filepath.Join(dir, gen), 0o755))
+		for name, data := range files {
+			mode := os.FileMode(0o644)
+			switch name {
+			case "tls.key":
+				mode = 0o600
+			case ".meshpki.json":
+				data = bytes.ReplaceAll(data, []byte("service-template"), []byte(filepath.Base(dir)))
+			}
+			must(b.t, os.WriteFile(filepath.Join(dir, gen, name), data, mode))
+			if name != ".meshpki.json" {
+				must(b.t, os.Symlink(filepath.Join("..data", name), filepath.Join(dir, name)))
+			}
+		}
+		must(b.t, os.Symlink(gen, filepath.Join(dir, "..data")))
+	}
+	must(b.t, os.RemoveAll(from))
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// readAll reads and parses what a pass has to look at.
+func (b *bench) readAll(n int) {
+	b.t.Helper()
+	for i := range n {
+		dir := filepath.Join(b.service(i), "..data")
+		for _, name := range []string{"tls.crt", "ca.crt", "tls.key", ".meshpki.json"} {
+			data, err := os.ReadFile(filepath.Join(dir, name))
+			must(b.t, err)
+			if name == ".meshpki.json" {
+				var facts map[string]any
+				must(b.t, json.Unmarshal(data, &facts))
+				continue
+			}
+			for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+				if name == "tls.key" {
+					_, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+				} else {
+					_, err = x509.ParseCertificate(block.Bytes)
+				}
+				must(b.t, err)
+			}
+		}
+	}
+}
+
+// makeAll makes keys, certificates and files, and waits for no disk.
+func (b *bench) makeAll(n int) {
+	b.t.Helper()
+	issuer := certificates(b.t, filepath.Join(b.file("pki"), "ca", "issuing.crt"))[0]
+	data, err := os.ReadFile(filepath.Join(b.file("pki"), "keys", "issuing.key"))
+	must(b.t, err)
+	block, _ := pem.Decode(data)
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	must(b.t, err)
+	roots, err := os.ReadFile(filepath.Join(b.file("pki"), "ca", "root.crt"))
+	must(b.t, err)
+	top := b.file("bare")
+	must(b.t, os.RemoveAll(top))
+	for i := range n {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		must(b.t, err)
+		serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+		must(b.t, err)
+		name := fmt.Sprintf("service-%06d", i)
+		template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: time.Now(), NotAfter: time.Now().AddDate(0, 1, 0),
+			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+			DNSNames: []string{name + ".default", name + ".default.svc", name + ".default.svc.cluster.local", name}}
+		der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), parsed.(crypto.Signer))
+		must(b.t, err)
+		pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+		must(b.t, err)
+		chain := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.Raw})...)
+		dir := filepath.Join(top, name)
+		must(b.t, os.MkdirAll(dir, 0o755))
+		must(b.t, os.WriteFile(filepath.Join(dir, "tls.crt"), chain, 0o644))
+		must(b.t, os.WriteFile(filepath.Join(dir, "tls.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), 0o600))
+		must(b.t, os.WriteFile(filepath.Join(dir, "ca.crt"), roots, 0o644))
+	}
+}
