@@ -75,6 +75,14 @@ type Auditor interface {
 	Audit(ctx context.Context, want Set) ([]string, error)
 }
 
+// Looker is implemented by a Store that can load and audit in one look; it is found
+// by assertion.
+type Looker interface {
+	// Look is Load, and gives what audits the state that was loaded: see Auditor. The
+	// audit is nil where nothing was loaded.
+	Look(ctx context.Context) (Set, Version, func(ctx context.Context, want Set) ([]string, error), error)
+}
+
 // Historian is implemented by a Store that keeps what it replaced; it is found by
 // assertion.
 type Historian interface {

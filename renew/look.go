@@ -29,6 +29,8 @@ type seen struct {
 	intact bool
 	// problem says why what is there is no use: not readable, or not a pair.
 	problem, mismatch string
+	// audit holds what was loaded against mode and owner; nil where that cannot be told.
+	audit func(context.Context, issue.Set) ([]string, error)
 	// other is the service whose files are there, where it is another.
 	other string
 }
@@ -78,7 +80,11 @@ func (r *Renewer) look(ctx context.Context, t *Target, out ca.Outlook, revoked c
 
 // read is the look at one place.
 func read(ctx context.Context, t *Target, p Place) (s seen) {
-	s.set, s.version, s.err = p.Store.Load(ctx)
+	k := p.Known
+	if k == nil {
+		k = Ask(ctx, p.Store)
+	}
+	s.set, s.version, s.audit, s.err = k.Set, k.Version, k.Audit, k.Err
 	if s.err != nil && (s.version == "" || s.set.Facts == nil) {
 		return s
 	}
@@ -254,8 +260,8 @@ func (v *View) drift(ctx context.Context, p Place, i int) {
 		v.State.Layout = appendClause(v.State.Layout, p.Store.String()+": "+found)
 		return
 	}
-	if a, ok := p.Store.(issue.Auditor); ok && p.keeps() {
-		wrong, err := a.Audit(ctx, issue.Set{Files: s.set.Files, Owner: p.Owner, Group: p.Group, Mode: p.Mode, Swap: p.Swap})
+	if s.audit != nil && p.keeps() {
+		wrong, err := s.audit(ctx, issue.Set{Files: s.set.Files, Owner: p.Owner, Group: p.Group, Mode: p.Mode, Swap: p.Swap})
 		if err != nil {
 			wrong = []string{err.Error()}
 		}

@@ -205,6 +205,9 @@ func (p *pass) first(ctx context.Context, t *Target, err error) {
 		return
 	}
 	v, d, err := p.judge(ctx, t)
+	for i := range t.Places {
+		t.Places[i].Known = nil // it is looked at again before anything is done
+	}
 	if err != nil {
 		p.tell(failure(t, err))
 		return

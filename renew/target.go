@@ -11,7 +11,7 @@ import (
 )
 
 // Target is one service under care: what is ordered for it, where that is kept and
-// who is told. It does not change once made.
+// who is told. But for what is Known of its places it does not change once made.
 type Target struct {
 	// Name is what people call it: payment.prod.
 	Name string
@@ -37,6 +37,31 @@ type Place struct {
 	Named []layout.Named
 	// To is the place in its one spelling, as the order has it.
 	To string
+	// Known, if not nil, is what the place has just answered: the first look at the
+	// target takes it, and looks no second time.
+	Known *Known
+}
+
+// Known is the answer of a place: see issue.Looker.
+type Known struct {
+	Set     issue.Set
+	Version issue.Version
+	Audit   func(ctx context.Context, want issue.Set) ([]string, error)
+	Err     error
+}
+
+// Ask looks at a place.
+func Ask(ctx context.Context, s issue.Store) *Known {
+	k := &Known{}
+	if l, ok := s.(issue.Looker); ok {
+		k.Set, k.Version, k.Audit, k.Err = l.Look(ctx)
+	} else {
+		k.Set, k.Version, k.Err = s.Load(ctx)
+	}
+	if a, ok := s.(issue.Auditor); ok && k.Audit == nil {
+		k.Audit = a.Audit
+	}
+	return k
 }
 
 // keeps tells whether files go there, and not the order alone.

@@ -54,6 +54,7 @@ var (
 	_ issue.Store     = (*Store)(nil)
 	_ issue.Preparer  = (*Store)(nil)
 	_ issue.Auditor   = (*Store)(nil)
+	_ issue.Looker    = (*Store)(nil)
 	_ issue.Historian = (*Store)(nil)
 	_ issue.Purger    = (*Store)(nil)
 )
@@ -73,30 +74,38 @@ var anyOwner = durable.Owner{UID: durable.Any, GID: durable.Any}
 // taken away. Where it is damaged otherwise the version comes with the error, so
 // that Save can replace it, and so do the facts and the files that can be read.
 func (s *Store) Load(ctx context.Context) (issue.Set, issue.Version, error) {
+	root, gen, g, err := s.read(ctx)
+	if err != nil && root == nil {
+		return issue.Set{}, "", err
+	}
+	return g.set, issue.Version(gen), errors.Join(err, root.Close())
+}
+
+// read opens the place and reads the present generation; the caller closes the
+// root, which is nil where there is nothing to be read.
+func (s *Store) read(ctx context.Context) (root *os.Root, gen string, g generation, err error) {
 	if err := ctx.Err(); err != nil {
-		return issue.Set{}, "", err
+		return nil, "", g, err
 	}
-	root, err := s.open(anyOwner)
+	root, err = s.open(anyOwner)
 	if err != nil {
-		return issue.Set{}, "", err
+		return nil, "", g, err
 	}
-	defer root.Close()
-	gen, err := present(root)
-	if err != nil {
-		return issue.Set{}, "", err
+	if gen, err = present(root); err != nil {
+		return nil, "", g, errors.Join(err, root.Close())
 	}
 	for {
-		g, err := readGeneration(root, gen)
+		g, err = readGeneration(root, gen)
 		if err == nil && g.listed && len(g.missing) == 0 {
-			return g.set, issue.Version(gen), nil // it was the present one when the link was read
+			return root, gen, g, nil // it was the present one when the link was read
 		}
 		// A generation that is still the present one was not taken away while it was read.
 		now, again := present(root)
 		if again != nil || now == gen {
-			return g.set, issue.Version(gen), err
+			return root, gen, g, err
 		}
 		if gen = now; ctx.Err() != nil {
-			return issue.Set{}, "", ctx.Err()
+			return nil, "", g, errors.Join(ctx.Err(), root.Close())
 		}
 	}
 }

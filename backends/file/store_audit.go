@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/meshpki/meshpki/internal/durable"
@@ -37,13 +38,58 @@ func (s *Store) Audit(ctx context.Context, want issue.Set) ([]string, error) {
 		return nil, err
 	}
 	defer a.dir.Close()
-	if err := a.directory(); err != nil {
+	info, err := a.dir.Stat(".")
+	if err != nil {
 		return nil, err
 	}
+	a.directory(info.Mode().Perm())
 	for _, name := range a.files.Names() {
 		if err := a.file(name); err != nil {
 			return nil, err
 		}
+	}
+	return a.found, nil
+}
+
+// Look is Load with an Audit of what was loaded, for which nothing is read again
+// where every name is the link that it should be.
+func (s *Store) Look(ctx context.Context) (issue.Set, issue.Version, func(context.Context, issue.Set) ([]string, error), error) {
+	root, gen, g, err := s.read(ctx)
+	if err != nil && root == nil {
+		return issue.Set{}, "", nil, err
+	}
+	audit := s.Audit
+	if err == nil && linksWork && g.listed && len(g.missing) == 0 && g.linked(root) {
+		audit = func(ctx context.Context, want issue.Set) ([]string, error) {
+			if want.Swap == issue.SwapFiles {
+				return s.Audit(ctx, want)
+			}
+			return g.audit(gen, want)
+		}
+	}
+	return g.set, issue.Version(gen), audit, errors.Join(err, root.Close())
+}
+
+// linked tells whether every file stands under its name as a link of ours.
+func (g generation) linked(root *os.Root) bool {
+	for name := range g.set.Files {
+		if target, err := root.Readlink(name); err != nil || target != filepath.Join(dataLink, name) {
+			return false
+		}
+	}
+	return true
+}
+
+// audit is Audit by what was seen when the generation was read.
+func (g generation) audit(gen string, want issue.Set) ([]string, error) {
+	owner, err := lookupOwner(want.Owner, want.Group)
+	if err != nil {
+		return nil, err
+	}
+	a := &auditor{gen: gen, files: g.set.Files, want: want, owner: owner}
+	a.directory(g.mode)
+	for _, name := range g.set.Files.Names() {
+		a.access(name, g.infos[name], a.mode(name))
 	}
 	return a.found, nil
 }
@@ -91,15 +137,21 @@ func (a *auditor) say(format string, args ...any) {
 	}
 }
 
-func (a *auditor) directory() error {
-	info, err := a.dir.Stat(".")
-	if err != nil {
-		return err
-	}
-	if mode := info.Mode().Perm(); modesWork && mode != dirMode {
+func (a *auditor) directory(mode fs.FileMode) {
+	if modesWork && mode != dirMode {
 		a.say("the directory of the set has mode %04o and should have %04o", mode, dirMode)
 	}
-	return nil
+}
+
+// mode is the one that a file should have.
+func (a *auditor) mode(name string) fs.FileMode {
+	switch {
+	case !a.files[name].Secret:
+		return publicMode
+	case a.want.Mode != 0:
+		return a.want.Mode
+	}
+	return secretMode
 }
 
 // file looks at a file of the generation, and at what stands under its name.
@@ -112,13 +164,7 @@ func (a *auditor) file(name string) error {
 	if err != nil {
 		return damaged(a.gen, name, err)
 	}
-	mode := fs.FileMode(publicMode)
-	if a.files[name].Secret {
-		mode = secretMode
-		if a.want.Mode != 0 {
-			mode = a.want.Mode
-		}
-	}
+	mode := a.mode(name)
 	a.access(name, info, mode)
 	is, err := standsAt(a.root, name)
 	if err != nil {

@@ -34,6 +34,8 @@ type generation struct {
 	set     issue.Set
 	listed  bool     // it says itself which files it has
 	missing []string // and which of them are not there
+	mode    fs.FileMode
+	infos   map[string]fs.FileInfo // of the files that were read
 }
 
 // openGeneration opens a generation and reads what it says of itself.
@@ -70,7 +72,8 @@ func readGeneration(root *os.Root, gen string) (generation, error) {
 		return generation{}, err
 	}
 	defer dir.Close()
-	g := generation{set: issue.Set{Files: make(issue.Files, len(m.Files)), Facts: m.Facts}, listed: m.Files != nil}
+	g := generation{set: issue.Set{Files: make(issue.Files, len(m.Files)), Facts: m.Facts}, listed: m.Files != nil,
+		infos: make(map[string]fs.FileInfo, len(m.Files))}
 	names := m.Files
 	if !g.listed {
 		if names, err = filesIn(dir); err != nil {
@@ -79,14 +82,16 @@ func readGeneration(root *os.Root, gen string) (generation, error) {
 		// Of the others nobody knows any more.
 		g.missing = slices.DeleteFunc(slices.Clone(m.Secret), func(name string) bool { return slices.Contains(names, name) })
 	}
-	trust, err := owned(dir)
+	info, err := dir.Stat(".")
 	if err != nil {
 		return generation{}, damaged(gen, "it", err)
 	}
+	g.mode = info.Mode().Perm()
+	trust := owned(info)
 	room := int64(largest)
 	var first error
 	for _, name := range names {
-		data, err := readOwned(dir, name, room, trust)
+		data, info, err := readOwned(dir, name, room, trust)
 		if errors.Is(err, fs.ErrNotExist) {
 			g.missing = append(g.missing, name)
 			continue
@@ -98,6 +103,7 @@ func readGeneration(root *os.Root, gen string) (generation, error) {
 			continue
 		}
 		room -= int64(len(data))
+		g.infos[name] = info
 		g.set.Files[name] = issue.File{Data: data, Secret: slices.Contains(m.Secret, name)}
 	}
 	return g, first
@@ -124,39 +130,40 @@ func list(dir *os.Root) ([]string, error) {
 
 // readFile reads a regular file, of at most so many bytes.
 func readFile(dir *os.Root, name string, most int64) ([]byte, error) {
-	return readOwned(dir, name, most, anyFile)
+	data, _, err := readOwned(dir, name, most, anyFile)
+	return data, err
 }
 
 // readOwned is readFile on a file that trust accepts.
-func readOwned(dir *os.Root, name string, most int64, trust func(fs.FileInfo) error) ([]byte, error) {
+func readOwned(dir *os.Root, name string, most int64, trust func(fs.FileInfo) error) ([]byte, fs.FileInfo, error) {
 	// Nobody is waited for who made it a pipe.
 	f, err := dir.OpenFile(name, os.O_RDONLY|noWait, 0)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case !info.Mode().IsRegular():
-		return nil, errors.New("it is no file")
+		return nil, nil, errors.New("it is no file")
 	case info.Size() > most:
-		return nil, errors.New("it is too large")
+		return nil, nil, errors.New("it is too large")
 	}
 	if err := trust(info); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// One byte more, so that a whole file takes one read.
 	data := make([]byte, info.Size()+1)
 	n, err := f.Read(data)
 	if err == nil && int64(n) == info.Size() || errors.Is(err, io.EOF) && info.Size() == 0 {
-		return data[:n], nil
+		return data[:n], info, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return nil, errors.New("it was changed while it was read")
+	return nil, nil, errors.New("it was changed while it was read")
 }
 
 func anyFile(fs.FileInfo) error { return nil }

@@ -186,7 +186,8 @@ var errGone = errors.New("nothing is kept there")
 // with its files.
 func (k *care) unlistedTarget(ctx context.Context, s *file.Store) (*renew.Target, error) {
 	t := &renew.Target{Name: label(idOf(s))}
-	set, _, err := s.Load(ctx)
+	known := renew.Ask(ctx, s)
+	set, err := known.Set, known.Err
 	if errors.Is(err, fs.ErrNotExist) {
 		err = errGone
 	}
@@ -216,7 +217,13 @@ func (k *care) unlistedTarget(ctx context.Context, s *file.Store) (*renew.Target
 	if err := j.open(own); err != nil {
 		return t, err
 	}
-	return j.target(k.reuse), nil
+	t = j.target(k.reuse)
+	for i := range t.Places {
+		if t.Places[i].To == "" {
+			t.Places[i].Known = known
+		}
+	}
+	return t, nil
 }
 
 // target is what a job orders, as renewal sees it.
