@@ -14,6 +14,13 @@ import (
 	"github.com/meshpki/meshpki/issue"
 )
 
+// TestIntegrationReaders is TestReaderBesideSaves and TestReaderOfOnePlainFile, a
+// thousand times each.
+func TestIntegrationReaders(t *testing.T) {
+	t.Run("a directory", func(t *testing.T) { readDirectory(t, 1000) })
+	t.Run("a file", func(t *testing.T) { readOnePlainFile(t, 1000) })
+}
+
 // faultTasks are the saves that meet a fault.
 func faultTasks() map[string]issue.Set {
 	return map[string]issue.Set{"save links": small("new"), "save files": plain("new")}

@@ -20,8 +20,10 @@ import (
 
 // A set of one file is replaced at once: a reader never finds half of one, an
 // older one than before, or none.
-func TestReaderOfOnePlainFile(t *testing.T) {
-	const saves = 150 // 1,000 in the integration tests
+func TestReaderOfOnePlainFile(t *testing.T) { readOnePlainFile(t, 100) }
+
+func readOnePlainFile(t *testing.T, saves int) {
+	t.Helper()
 	s := newPlace(t)
 	content := func(n int) []byte { return bytes.Repeat(fmt.Appendf(nil, "%04d\n", n), 700) }
 	one := func(n int) issue.Set {

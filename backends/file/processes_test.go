@@ -264,6 +264,12 @@ func TestSaveWaitsForTheLock(t *testing.T) {
 		t.Errorf("error %v, want durable.ErrLocked and context.DeadlineExceeded", err)
 	}
 	wantUnchanged(t, s.path, before)
+	hurried := NewStore(s.path)
+	hurried.patience = 50 * time.Millisecond
+	if _, err := hurried.Save(t.Context(), small("new"), v); !errors.Is(err, durable.ErrLocked) || !strings.HasSuffix(err.Error(), "for more than 50ms)") {
+		t.Errorf("without an end of its own: error %v, want durable.ErrLocked", err)
+	}
+	wantUnchanged(t, s.path, before)
 	if err := lock.Release(); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -48,6 +49,8 @@ type Store struct {
 	path  string
 	given string
 	label string // the extended attribute with a file's security label
+	// How long to wait for another who has the place locked.
+	patience time.Duration
 }
 
 var (
@@ -61,7 +64,7 @@ var (
 
 // NewStore is the place at a path. Nothing is opened yet.
 func NewStore(path string) *Store {
-	return &Store{path: filepath.Clean(path), given: path, label: "security.selinux"}
+	return &Store{path: filepath.Clean(path), given: path, label: "security.selinux", patience: 20 * time.Second}
 }
 
 // String is the path as it was given.
@@ -193,13 +196,21 @@ func (s *Store) Save(ctx context.Context, set issue.Set, was issue.Version) (iss
 	}
 }
 
+// lock waits for its turn, and not for ever: whoever can open a directory can lock
+// it, and a save takes a moment.
+func (s *Store) lock(ctx context.Context, root *os.Root) (*durable.Lock, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.patience, fmt.Errorf("for more than %s", s.patience))
+	defer cancel()
+	return durable.AcquireRoot(ctx, root)
+}
+
 func (s *Store) save(ctx context.Context, set issue.Set, was issue.Version, owner owner) (v issue.Version, err error) {
 	root, made, err := durable.MakeRoot(s.path, dirMode, owner.trusted())
 	if err != nil {
 		return "", err
 	}
 	defer root.Close()
-	lock, err := durable.AcquireRoot(ctx, root)
+	lock, err := s.lock(ctx, root)
 	if err != nil {
 		return "", errors.Join(err, made.Undo())
 	}

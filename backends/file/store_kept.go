@@ -152,7 +152,7 @@ func (s *Store) Purge(ctx context.Context, doomed func(issue.Files) bool) (int, 
 		return 0, err
 	}
 	defer root.Close()
-	lock, err := durable.AcquireRoot(ctx, root)
+	lock, err := s.lock(ctx, root)
 	if err != nil {
 		return 0, err
 	}

@@ -119,8 +119,10 @@ func readBeside(t *testing.T, place string, write func(wait func())) {
 	}
 }
 
-func TestReaderBesideSaves(t *testing.T) {
-	const saves = 300
+func TestReaderBesideSaves(t *testing.T) { readDirectory(t, 300) }
+
+func readDirectory(t *testing.T, saves int) {
+	t.Helper()
 	sets := pairs(t, 7)
 	s := newPlace(t)
 	v := mustSave(t, s, sets[0], "")
