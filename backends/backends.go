@@ -21,6 +21,8 @@ import (
 type Options struct {
 	// Dir is the state directory.
 	Dir string
+	// CheckpointTo is a file for a copy of the ledger's checkpoint; "" is none.
+	CheckpointTo string
 	// Now tells the time; it must be set.
 	Now func() time.Time
 	// KeyFile holds the authority's key, where it is not in the directory; or KeyURI

@@ -330,7 +330,7 @@ func (i *Issuer) Revoke(ctx context.Context, serial *big.Int, reason Reason) err
 	if err != nil {
 		return fmt.Errorf("read the revocations: %w", err)
 	}
-	for e, err := range i.Ledger.Entries(ctx) {
+	for e, err := range Find(ctx, i.Ledger, want) {
 		if err != nil {
 			return fmt.Errorf("read the ledger: %w", err)
 		}

@@ -27,6 +27,11 @@ const (
 	KindCRL Kind = "crl"
 )
 
+// MaxSigned is how many bytes a certificate has at the most, before its signature:
+// what is said of it beside it, and itself in base64, have to fit into an entry of
+// 65,535 bytes.
+const MaxSigned = 40_000
+
 // Entry is one record of a ledger. Times are to the second, in UTC.
 type Entry struct {
 	Kind      Kind      `json:"kind"`
@@ -69,6 +74,27 @@ type Ledger interface {
 // oldest first, without reading the others in full; it is found by assertion.
 type Sifter interface {
 	Sift(ctx context.Context, kinds ...Kind) iter.Seq2[Entry, error]
+}
+
+// Finder is implemented by a Ledger that can give the entries of the certificates
+// with a serial number, the oldest first, without reading the others; it is found
+// by assertion.
+type Finder interface {
+	Find(ctx context.Context, serial string) iter.Seq2[Entry, error]
+}
+
+// Find gives the entries of the certificates with a serial number, the oldest first.
+func Find(ctx context.Context, l Ledger, serial string) iter.Seq2[Entry, error] {
+	if f, ok := l.(Finder); ok {
+		return f.Find(ctx, serial)
+	}
+	return func(yield func(Entry, error) bool) {
+		for e, err := range l.Entries(ctx) {
+			if (err != nil || e.Serial == serial && (e.Kind == KindLeaf || e.Kind == KindCA)) && !yield(e, err) {
+				return
+			}
+		}
+	}
 }
 
 // Sift gives the entries of some kinds of a ledger, the oldest first.

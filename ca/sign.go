@@ -48,6 +48,9 @@ type examiner struct {
 // SignMessage makes it a crypto.MessageSigner, which gets the bytes themselves
 // and not their hash.
 func (e *examiner) SignMessage(r io.Reader, tbs []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if len(tbs) > MaxSigned {
+		return nil, &Refusal{What: fmt.Sprintf("a certificate of %d bytes", len(tbs)), Why: fmt.Sprintf("a ledger records %d at the most", MaxSigned)}
+	}
 	cert, err := parseTBS(tbs)
 	if err != nil {
 		return nil, fmt.Errorf("what was to be signed is no certificate: %w", err)

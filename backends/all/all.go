@@ -15,7 +15,7 @@ func Registry() *backends.Registry {
 	return &backends.Registry{
 		Authorities: map[string]func(context.Context, string, backends.Options) (ca.Authority, error){
 			"local": func(_ context.Context, name string, o backends.Options) (ca.Authority, error) {
-				d, err := file.Open(o.Dir, o.Now)
+				d, err := file.OpenKeeping(o.Dir, o.CheckpointTo, o.Now)
 				if err != nil {
 					return nil, err
 				}

@@ -65,7 +65,7 @@ func entryNumber(n int) ca.Entry {
 func strange() []ca.Entry {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	large := entryNumber(1)
-	large.Certificate = make([]byte, 100<<10)
+	large.Certificate = make([]byte, 40<<10)
 	return []ca.Entry{
 		{Kind: ca.KindCA, At: at, Serial: "01", Issuer: "CN=A \"root\"\n<&>\x1b[31m \u202e 値", Certificate: []byte("x")},
 		{Kind: ca.KindIntent, At: at, Key: "ff", Token: strings.Repeat("9a", 32)},

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
+	"iter"
 	"math/big"
 	"path/filepath"
 	"slices"
@@ -76,13 +77,11 @@ func (d *Directory) revoke(ctx context.Context, serial *big.Int, der []byte, rea
 // find gives the entry of the certificate with that serial number.
 func (d *Directory) find(ctx context.Context, serial *big.Int) (ca.Entry, error) {
 	want := ca.FormatSerial(serial)
-	for e, err := range d.Ledger().Entries(ctx) {
-		if err != nil {
-			return ca.Entry{}, err
-		}
-		if e.Serial == want && (e.Kind == ca.KindLeaf || e.Kind == ca.KindCA) {
-			return e, nil
-		}
+	next, stop := iter.Pull2(d.Ledger().Find(ctx, want))
+	defer stop()
+	e, err, ok := next()
+	if !ok {
+		return ca.Entry{}, ca.ErrUnknownSerial
 	}
-	return ca.Entry{}, ca.ErrUnknownSerial
+	return e, err
 }

@@ -63,10 +63,17 @@ type Directory struct {
 	path     string
 	settings Settings
 	now      func() time.Time
+	ledger   *Ledger
 }
 
 // Open finds the state directory at a path. Without one the error is ErrNoDirectory.
 func Open(path string, now func() time.Time) (*Directory, error) {
+	return OpenKeeping(path, "", now)
+}
+
+// OpenKeeping is Open for a directory whose ledger writes a copy of each checkpoint
+// to a file elsewhere, and is held against that copy before it records anything.
+func OpenKeeping(path, checkpointTo string, now func() time.Time) (*Directory, error) {
 	data, err := os.ReadFile(filepath.Join(path, settingsName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", path, ErrNoDirectory)
@@ -86,6 +93,8 @@ func Open(path string, now func() time.Time) (*Directory, error) {
 	if d.settings.Schema != settingsSchema || !ValidName(d.settings.Issuing) {
 		return nil, fmt.Errorf("%s is damaged, or of a later version of meshpki", filepath.Join(path, settingsName))
 	}
+	d.ledger = NewLedger(path)
+	d.ledger.origin, d.ledger.copyTo = d.settings.origin(), checkpointTo
 	return d, nil
 }
 
@@ -96,7 +105,7 @@ func (d *Directory) Path() string { return d.path }
 func (d *Directory) Settings() Settings { return d.settings }
 
 // Ledger is the record of everything signed here.
-func (d *Directory) Ledger() *Ledger { return NewLedger(d.path) }
+func (d *Directory) Ledger() *Ledger { return d.ledger }
 
 // ServicePath is where the files of a service are kept by default.
 func (d *Directory) ServicePath(namespace, service string) string {
@@ -288,7 +297,7 @@ func (d *Directory) roots(all []Authority) ([]*x509.Certificate, error) {
 }
 
 // ValidName tells whether a text can name an authority: a lower-case label, which
-// is a safe file name too.
+// is a safe file name too. "log" cannot: keys/log.key is the ledger's.
 func ValidName(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -296,7 +305,7 @@ func ValidName(s string) bool {
 			return false
 		}
 	}
-	return s != "" && len(s) <= 63
+	return s != "" && len(s) <= 63 && s != logName
 }
 
 // Services lists the services' own places, by namespace and name.

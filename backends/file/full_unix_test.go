@@ -51,7 +51,7 @@ var platformTasks = map[string]func(path string) error{
 		_, err = s.Save(context.Background(), bigSet(), v)
 		return err
 	}),
-	"record without room": limited(64<<10, func(path string) error { return NewLedger(path).Record(context.Background(), bigEntry()) }),
+	"record without room": limited(32<<10, func(path string) error { return NewLedger(path).Record(context.Background(), bigEntry()) }),
 	// The first entry of the ledger does not fit.
 	"init without room": limited(300, func(path string) error {
 		o := initOptions()
@@ -69,7 +69,7 @@ func bigSet() issue.Set {
 
 func bigEntry() ca.Entry {
 	e := entry(3)
-	e.Certificate = make([]byte, 100<<10)
+	e.Certificate = make([]byte, 40<<10)
 	return e
 }
 
@@ -100,11 +100,11 @@ func TestSaveWithoutRoom(t *testing.T) {
 func TestRecordWithoutRoom(t *testing.T) {
 	l := newLedger(t)
 	record(t, l, 3)
-	before := readTree(t, filepath.Dir(l.path))
-	if said := runChildren(t, 1, "record without room", filepath.Dir(filepath.Dir(l.path)))[0]; !strings.Contains(said, entriesName) {
-		t.Errorf("error %q does not name %s", said, entriesName)
+	before := readTree(t, l.dir)
+	if said := runChildren(t, 1, "record without room", l.dir)[0]; !strings.Contains(said, "entries") {
+		t.Errorf("error %q does not name the file", said)
 	}
-	wantUnchanged(t, filepath.Dir(l.path), before)
+	wantUnchanged(t, l.dir, before)
 	if err := l.Record(t.Context(), bigEntry()); err != nil {
 		t.Fatal(err)
 	}
@@ -158,15 +158,18 @@ func TestPlacesThatAreNone(t *testing.T) {
 // A ledger whose directory is gone, or a file, or unreadable, is an error.
 func TestLedgerThatIsNone(t *testing.T) {
 	dir := t.TempDir()
-	l := NewLedger(dir)
+	l := NewLedger(filepath.Join(dir, "missing"))
 	if err := l.Record(t.Context(), entry(0)); err == nil {
 		t.Error("an entry was recorded in a directory that is not there")
 	}
-	if err := os.MkdirAll(l.path, dirMode); err != nil {
+	l = NewLedger(dir)
+	record(t, NewLedger(dir), 1)
+	name := l.path(logDir, "checkpoint")
+	if err := errors.Join(os.Remove(name), os.Mkdir(name, dirMode)); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Record(t.Context(), entry(0)); err == nil {
-		t.Error("an entry was recorded in a directory")
+		t.Error("an entry was recorded behind a directory")
 	}
 	for _, err := range l.Entries(t.Context()) {
 		if err == nil {

@@ -3,65 +3,82 @@ package file
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/meshpki/meshpki/backends/file/tilelog"
+	"github.com/meshpki/meshpki/ca"
 )
 
-// FuzzLedger holds every reader of a ledger against any bytes: none panics, none
-// changes what was whole, and what is recorded behind whole entries is read back.
-func FuzzLedger(f *testing.F) {
-	previous := ""
-	var good []byte
-	for n := range 6 {
-		data, err := json.Marshal(line{previous, entry(n)})
-		if err != nil {
-			f.Fatal(err)
-		}
-		data = seal(data)
-		previous, _ = sumOf(data)
-		good = append(append(good, data...), '\n')
+// FuzzIndex: a cache is never believed further than it fits, even if it is signed.
+func FuzzIndex(f *testing.F) {
+	l := newLedger(f)
+	fill(f, l, 300, 20)
+	if _, err := l.Revoked(f.Context()); err != nil {
+		f.Fatal(err)
 	}
-	for _, seed := range [][]byte{nil, good, good[:len(good)-1], good[:len(good)-50], good[200:], append(bytes.Clone(good), good...),
-		[]byte("\n"), []byte("{}\n"), []byte(`{"sum":""}` + "\n"), seal([]byte("{}")), append(seal([]byte(`{"previous":""}`)), '\n'),
-		append(seal([]byte(`{"previous":"","kind":7}`)), '\n')} {
+	signer, err := l.signer()
+	if err != nil {
+		f.Fatal(err)
+	}
+	text, _, _ := strings.Cut(string(read(f, l.path(cacheDir, indexName))), "\n\n")
+	for _, seed := range []string{"", text, "meshpki revocations v1\n-1 x\n", "meshpki revocations v1\n9223372036854775807 x\nnull\n", "meshpki revocations v1\n0 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="} {
 		f.Add(seed)
 	}
-	l := newLedger(f) // one for all: a new directory each time is what would take the time
-	f.Fuzz(func(t *testing.T, data []byte) {
-		write(t, l.path, data)
-		before, failed := readLedger(t, l)
-		if _, err := l.Revoked(t.Context()); err != nil && failed == nil {
-			t.Fatalf("whole, and its revocations are not to be read: %v", err)
+	f.Fuzz(func(t *testing.T, text string) {
+		data, err := note.Sign(&note.Note{Text: text + "\n"}, signer)
+		if err != nil {
+			data = []byte(text)
 		}
-		if err := l.Record(t.Context(), entry(7)); err != nil {
-			if failed == nil {
-				t.Fatalf("whole, and nothing can be recorded: %v", err)
-			}
-			if !bytes.Equal(read(t, l.path), data) {
-				t.Fatal("it was changed, and nothing was recorded")
-			}
-			return
+		write(t, l.path(cacheDir, indexName), data)
+		tree, err := l.tree()
+		if err != nil {
+			t.Fatal(err)
 		}
-		if failed == nil {
-			wantLedger(t, l, append(before, entry(7)))
+		if b, err := l.readIndex(tree); err == nil && (b.size < 0 || b.size > tree.Size) {
+			t.Fatalf("it covers %d entries", b.size)
 		}
 	})
 }
 
-// FuzzIndex: a cache is never believed further than it fits.
-func FuzzIndex(f *testing.F) {
-	for _, seed := range []string{"", "{}", `{"schema":"meshpki/revoked/v1","offset":5,"lines":1,"last":"x","revocations":[]}`,
-		`{"schema":"meshpki/revoked/v1","offset":-1,"last":""}`, `{"schema":"meshpki/revoked/v1","offset":9223372036854775807}`} {
-		f.Add([]byte(seed))
+// FuzzEntry: whatever was signed as an entry is read, or named.
+func FuzzEntry(f *testing.F) {
+	for _, e := range entries(5) {
+		data, err := json.Marshal(e)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
 	}
+	f.Add([]byte(`{"kind":"revocation"`))
+	f.Add([]byte(`{"kind":"leaf","kind":"revocation"}`))
+	f.Add([]byte("null"))
 	l := newLedger(f)
-	fill(f, l, 7, 20)
+	record(f, l, 2)
+	w, err := l.open()
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		write(t, l.cache, data)
-		r, err := l.Revoked(t.Context())
-		if err != nil || r.Len() != 1 {
-			t.Fatalf("%d are revoked, %v", r.Len(), err)
+		if len(data) > tilelog.MaxEntry {
+			return
+		}
+		if _, err := w.Append([][]byte{data}); err != nil {
+			t.Fatal(err)
+		}
+		tree, err := l.tree()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, err := range l.read(t.Context(), tree, tree.Size-1, func(ca.Kind) bool { return true }) {
+			if d, ok := errors.AsType[*LedgerError](err); err != nil && (!ok || d.Entry != tree.Size-1) {
+				t.Fatalf("error %v", err)
+			}
 		}
 	})
 }

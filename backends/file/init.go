@@ -25,7 +25,7 @@ var (
 	ErrNotEmpty   = errors.New("holds files that are not meshpki's")
 	ErrKeyFile    = errors.New("the file for the root's key exists already")
 	ErrRecovered  = errors.New("an earlier ca init was interrupted; it has been finished now")
-	errBadCAName  = errors.New("is no name for an authority: lower-case letters, digits and '-' only, 1 to 63 of them, not \"root\"")
+	errBadCAName  = errors.New("is no name for an authority: lower-case letters, digits and '-' only, 1 to 63 of them, not \"root\" or \"log\"")
 	errIncomplete = errors.New("the directory holds part of an authority and no record of how it came there")
 )
 
@@ -274,7 +274,7 @@ func stageSettings(root *os.Root, s Settings) error {
 	if err := durable.Create(root, filepath.Join(stagingName, settingsName), append(data, '\n'), publicMode); err != nil {
 		return err
 	}
-	for _, dir := range []string{keysDir, caDir, logDir, ""} {
+	for _, dir := range []string{keysDir, caDir, logDir, cacheDir, ""} {
 		if err := durable.SyncDir(root, filepath.Join(stagingName, dir)); err != nil {
 			return err
 		}
@@ -286,6 +286,7 @@ func stageSettings(root *os.Root, s Settings) error {
 func makeCAs(ctx context.Context, staging string, o InitOptions, rootKey, issuingKey crypto.Signer) ([2]*x509.Certificate, error) {
 	var made [2]*x509.Certificate
 	ledger := NewLedger(staging)
+	ledger.origin = o.Settings.origin()
 	root, err := ca.NewRoot(ctx, o.Root, rootKey, ledger, o.Now())
 	if err != nil {
 		return made, err

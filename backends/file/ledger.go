@@ -1,371 +1,355 @@
 package file
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/meshpki/meshpki/backends/file/tilelog"
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/durable"
 )
 
-// Ledger is the record of everything signed: a file of JSON lines, each with its
-// own SHA-256 and that of the line before it, so that a line that was changed,
-// moved or taken out shows. Lines cut off at the end do not, nor does a file that
-// somebody has written anew. An entry is appended under a lock and synced before
-// Record returns. Safe for concurrent use, by processes too.
+// Ledger is the record of everything signed: a Merkle log in the layout of C2SP
+// tlog-tiles, with a signed checkpoint. An entry is JSON. It is appended under a
+// lock, and durable, with the checkpoint that covers it, before Record returns;
+// those that wait at the same time share one append. Safe for concurrent use, by
+// processes too.
 type Ledger struct {
-	path  string // of the entries
-	cache string // of the revocation index, which can be rebuilt
+	dir    string // the state directory
+	origin string // of a log that is yet to be made
+	copyTo string // where a copy of each checkpoint goes; "" is nowhere
+
+	turn   chan struct{} // whoever has put something into it appends for all
+	writer *tilelog.Writer
+
+	mu    sync.Mutex
+	queue []*waiting
+
+	seen seen // the revocations read so far
 }
 
 var (
 	_ ca.Ledger = (*Ledger)(nil)
 	_ ca.Sifter = (*Ledger)(nil)
+	_ ca.Finder = (*Ledger)(nil)
 )
 
+// Names in a state directory that belong to the ledger.
 const (
-	entriesName = "entries.jsonl"
-	indexName   = "revoked.json"
-	// maxLine bounds one entry: a certificate of several hundred names fits.
-	maxLine = 1 << 20
-	// indexAfter is how many bytes of the ledger may be unread by the index before it
-	// is written anew.
-	indexAfter = 64 << 10
+	logName      = "log"
+	logKeyName   = logName + ".key" // in keys/
+	logPubName   = logName + ".pub" // in ca/
+	firstLedger  = "entries.jsonl"
+	spareName    = "checkpoint.spare" // in cache/
+	defaultOwner = "localhost/meshpki"
 )
 
-// Problems of a line: the first is that of a last one without its line feed.
-const (
-	unfinishedLine = "the last entry is unfinished: its writer did not come to the end, and released nothing for it"
-	changedLine    = "this entry is not what was written"
-)
+// LedgerError says where a ledger is not what was written.
+type LedgerError = tilelog.Damage
+
+// errFirstLedger is for a directory of a version that was never released.
+var errFirstLedger = errors.New("this ledger was written before the first release and is not read any more: " +
+	"keep the directory, and make a new one with meshpki ca init")
+
+// errEntryLong is for what a bundle of entries cannot hold.
+var errEntryLong = fmt.Errorf("an entry of the ledger has %d bytes at the most", tilelog.MaxEntry)
 
 // NewLedger is the ledger in a state directory. Nothing is opened yet.
 func NewLedger(dir string) *Ledger {
-	return &Ledger{path: filepath.Join(dir, "log", entriesName), cache: filepath.Join(dir, "cache", indexName)}
+	return &Ledger{dir: dir, origin: defaultOwner, turn: make(chan struct{}, 1)}
 }
 
-// line is an entry as it stands in the file, but for its own sum, which is its
-// last field: see seal.
-type line struct {
-	Previous string `json:"previous"` // the sum of the line before; empty for the first
-	ca.Entry
+// path is a file of the state directory.
+func (l *Ledger) path(elem ...string) string {
+	return filepath.Join(append([]string{l.dir}, elem...)...)
 }
 
-// What stands before and behind a line's sum, and how long they are together.
-const (
-	sumBefore = `,"sum":"`
-	sumBehind = `"}`
-	sumLength = len(sumBefore) + 2*sha256.Size + len(sumBehind)
-)
-
-// seal ends a line, a JSON object, with the SHA-256 of all that stands before the sum.
-func seal(object []byte) []byte {
-	open := object[:len(object)-1]
-	sum := sha256.Sum256(open)
-	return append(hex.AppendEncode(append(open, sumBefore...), sum[:]), sumBehind...)
+// waiting is an entry that somebody wants recorded.
+type waiting struct {
+	data []byte
+	done chan error // has room for the answer
 }
-
-// sumOf gives the sum of a line without its line feed; ok tells whether it is right.
-func sumOf(raw []byte) (sum string, ok bool) {
-	n := len(raw) - sumLength
-	if n < 0 {
-		return "", false
-	}
-	s := sha256.Sum256(raw[:n])
-	sum = hex.EncodeToString(s[:])
-	return sum, string(raw[n:]) == sumBefore+sum+sumBehind
-}
-
-// LedgerError says where a ledger is not what was written.
-type LedgerError struct {
-	Path    string
-	Line    int
-	Problem string
-}
-
-func (e *LedgerError) Error() string { return fmt.Sprintf("%s:%d: %s", e.Path, e.Line, e.Problem) }
 
 // Record appends an entry.
 func (l *Ledger) Record(ctx context.Context, e ca.Entry) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(l.path, os.O_RDWR|os.O_CREATE, 0o644)
+	data, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
-	lock, err := durable.AcquireFile(ctx, f)
+	if len(data) > tilelog.MaxEntry {
+		return fmt.Errorf("%w, and this one would have %d", errEntryLong, len(data))
+	}
+	mine := &waiting{data, make(chan error, 1)}
+	l.mu.Lock()
+	l.queue = append(l.queue, mine)
+	l.mu.Unlock()
+	select {
+	case err := <-mine.done:
+		return err
+	case <-ctx.Done():
+		return l.leave(mine, context.Cause(ctx))
+	case l.turn <- struct{}{}:
+	}
+	defer func() { <-l.turn }()
+	select {
+	case err := <-mine.done: // who had the turn before has recorded it
+		return err
+	default:
+	}
+	if err := l.lead(ctx); err != nil {
+		return l.leave(mine, err)
+	}
+	return <-mine.done
+}
+
+// leave takes an entry out of the queue, because of err; or, if somebody records
+// it already, gives what comes of that.
+func (l *Ledger) leave(mine *waiting, err error) error {
+	l.mu.Lock()
+	for i, w := range l.queue {
+		if w == mine {
+			l.queue = append(l.queue[:i:i], l.queue[i+1:]...)
+			l.mu.Unlock()
+			return err
+		}
+	}
+	l.mu.Unlock()
+	return <-mine.done
+}
+
+// lead records all that waits, under the log's lock. Its error is one of coming so
+// far; what comes of the entries each of them is told.
+func (l *Ledger) lead(ctx context.Context) error {
+	dir := l.path(logDir)
+	switch err := os.Mkdir(dir, dirMode); {
+	case err == nil:
+		if err := durable.SyncName(dir); err != nil {
+			return err
+		}
+	case !errors.Is(err, fs.ErrExist):
+		return err
+	}
+	lock, err := durable.AcquireDir(ctx, dir)
 	if err != nil {
 		return err
 	}
 	defer lock.Release()
-	end, previous, err := tail(f)
-	if err != nil {
-		return fmt.Errorf("%s: %w", l.path, err)
-	}
-	data, err := json.Marshal(line{previous, e})
+	w, err := l.open()
 	if err != nil {
 		return err
 	}
-	if data = seal(data); len(data) >= maxLine {
-		return fmt.Errorf("%s: an entry of %d bytes is too long", l.path, len(data))
+	if err := l.checkCopy(w.Log); err != nil {
+		return err
 	}
-	if _, err := f.WriteAt(append(data, '\n'), end); err != nil {
-		// What was written in part is taken back; if even that fails, the next writer
-		// finds an unfinished line and says so.
-		return errors.Join(fmt.Errorf("append to %s: %w", l.path, err), f.Truncate(end))
+	l.mu.Lock()
+	all := l.queue
+	l.queue = nil
+	l.mu.Unlock()
+	var entries [][]byte
+	for _, w := range all {
+		entries = append(entries, w.data)
 	}
-	if err := f.Sync(); err != nil {
-		return errors.Join(fmt.Errorf("sync %s: %w", l.path, err), f.Truncate(end))
+	c, err := w.Append(entries)
+	if err == nil {
+		err = l.keepCopy(c)
 	}
-	if end == 0 {
-		return l.syncName()
+	for _, w := range all {
+		w.done <- err
 	}
 	return nil
 }
 
-// syncName makes the name of a file that is new durable.
-func (l *Ledger) syncName() error {
-	root, err := os.OpenRoot(filepath.Dir(l.path))
-	if err != nil {
-		return err
+// open gives the log's writer, with its key. The log is made if there is none.
+func (l *Ledger) open() (*tilelog.Writer, error) {
+	if l.writer != nil {
+		return l.writer, nil
 	}
-	defer root.Close()
-	return durable.SyncDir(root, ".")
+	if err := l.checkFirst(); err != nil {
+		return nil, err
+	}
+	signer, err := l.signer()
+	if errors.Is(err, fs.ErrNotExist) {
+		signer, err = l.make()
+	}
+	if err != nil {
+		return nil, err
+	}
+	log, err := l.log()
+	if err != nil {
+		return nil, err
+	}
+	if log.Key.Name() != signer.Name() || log.Key.KeyHash() != signer.KeyHash() {
+		return nil, &LedgerError{Path: l.path(caDir, logPubName), Entry: -1, Problem: "it does not belong to " + l.path(keysDir, logKeyName)}
+	}
+	if err := os.MkdirAll(l.path(cacheDir), dirMode); err != nil {
+		return nil, err
+	}
+	l.writer = &tilelog.Writer{Log: log, Signer: signer, Spare: l.path(cacheDir, spareName)}
+	return l.writer, nil
 }
 
-// errLastEntry says that nothing can be appended: the next entry would vouch for
-// a last one that is not what was written.
-var errLastEntry = errors.New("the last entry is damaged; meshpki log verify says more")
-
-// tail gives the end of the ledger and the sum of its last line. An unfinished
-// line at the end is one whose writer died before it was synced: nothing was
-// released for it, and it is written over, unless it is whole but for its line feed.
-func tail(f *os.File) (end int64, sum string, err error) {
-	info, err := f.Stat()
-	if err != nil {
-		return 0, "", err
+// checkFirst refuses a directory with a ledger of the first form.
+func (l *Ledger) checkFirst() error {
+	name := l.path(logDir, firstLedger)
+	if _, err := os.Lstat(name); err == nil {
+		return fmt.Errorf("%s: %w", name, errFirstLedger)
 	}
-	size := info.Size()
-	from := max(0, size-2*maxLine)
-	for window := int64(8 << 10); ; window *= 8 {
-		start := max(from, size-window)
-		buf := make([]byte, size-start)
-		if _, err := f.ReadAt(buf, start); err != nil && !errors.Is(err, io.EOF) {
-			return 0, "", err
-		}
-		end, last, whole := lastLine(buf, start == 0)
-		if !whole {
-			if start == from {
-				return 0, "", errLastEntry
+	return nil
+}
+
+// log gives the log and the key that its checkpoints are verified with.
+func (l *Ledger) log() (tilelog.Log, error) {
+	name := l.path(caDir, logPubName)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return tilelog.Log{}, err
+	}
+	key, err := ParseLogKey(data)
+	if err != nil {
+		return tilelog.Log{}, &LedgerError{Path: name, Entry: -1, Problem: err.Error()}
+	}
+	return tilelog.Log{Dir: l.path(logDir), Key: key}, nil
+}
+
+// tree gives the log as its newest checkpoint has it; nil where there is no log yet.
+func (l *Ledger) tree() (*tilelog.Tree, error) {
+	if err := l.checkFirst(); err != nil {
+		return nil, err
+	}
+	log, err := l.log()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, l.checkAbsent()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newest(log)
+}
+
+// newest opens a log at its newest checkpoint. A tile at its edge that is gone may
+// have become a wider one, of a newer checkpoint.
+func newest(log tilelog.Log) (*tilelog.Tree, error) {
+	c, err := log.Checkpoint()
+	if err != nil {
+		return nil, err
+	}
+	return log.Open(c)
+}
+
+// checkAbsent tells a log that was never made from one that lost its public key.
+func (l *Ledger) checkAbsent() error {
+	for _, name := range []string{l.path(logDir, "checkpoint"), l.path(keysDir, logKeyName)} {
+		if _, err := os.Lstat(name); err == nil {
+			if c, err := os.ReadFile(name); err == nil && isBeginning(c) {
+				continue // somebody did not come to the end of making it
 			}
-			continue
+			return &LedgerError{Path: l.path(caDir, logPubName), Entry: -1, Problem: "it is missing: the ledger's checkpoint cannot be verified without it"}
 		}
-		sum, ok := sumOf(last)
-		switch {
-		case end == 0:
-			sum = "" // there is no line yet
-		case !ok:
-			return 0, "", errLastEntry
-		}
-		if end == len(buf) {
-			return size, sum, nil
-		}
-		return unfinished(f, start+int64(end), buf[end:], sum)
 	}
+	return nil
 }
 
-// lastLine finds the last finished line of buf, without its line feed, and where
-// it ends. whole is false where its beginning is not in buf; first says that buf
-// starts at the start of the file.
-func lastLine(buf []byte, first bool) (end int, last []byte, whole bool) {
-	end = bytes.LastIndexByte(buf, '\n') + 1
-	if end == 0 {
-		return 0, nil, first
-	}
-	start := bytes.LastIndexByte(buf[:end-1], '\n') + 1
-	return end, buf[start : end-1], start > 0 || first
-}
-
-// unfinished deals with the bytes behind the last line feed, which begin at start;
-// previous is the sum of the line before them.
-func unfinished(f *os.File, start int64, rest []byte, previous string) (end int64, sum string, err error) {
-	var l line
-	if sum, ok := sumOf(rest); ok && json.Unmarshal(rest, &l) == nil && l.Previous == previous {
-		end = start + int64(len(rest))
-		if _, err := f.WriteAt([]byte{'\n'}, end); err != nil {
-			return 0, "", err
-		}
-		return end + 1, sum, nil
-	}
-	if onceFinished(rest) {
-		return 0, "", errLastEntry
-	}
-	return start, previous, f.Truncate(start)
-}
-
-// onceFinished tells whether the bytes behind the last line feed are a line whose
-// own line feed has become something else.
-func onceFinished(rest []byte) bool {
-	_, ok := sumOf(rest[:len(rest)-1])
-	return ok
-}
-
-// Entries reads the ledger from its first line, and checks each line's tie to the
-// one before it. What does not hold is a *LedgerError.
+// Entries reads the ledger from its first entry, and holds each against the
+// checkpoint. What does not hold is a *LedgerError.
 func (l *Ledger) Entries(ctx context.Context) iter.Seq2[ca.Entry, error] {
-	return l.entries(ctx, everything)
+	return func(yield func(ca.Entry, error) bool) {
+		tree, err := l.tree()
+		if err = errors.Join(ctx.Err(), err); err != nil {
+			yield(ca.Entry{}, err)
+			return
+		}
+		if tree == nil {
+			return
+		}
+		for e, err := range l.read(ctx, tree, 0, func(ca.Kind) bool { return true }) {
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
-// Sift is Entries for some kinds; of the others nothing but the sums is read.
+// Sift gives the entries of some kinds. Each entry is held against the checkpoint,
+// but of those of other kinds nothing more than the kind is read.
 func (l *Ledger) Sift(ctx context.Context, kinds ...ca.Kind) iter.Seq2[ca.Entry, error] {
-	wanted := func(k ca.Kind) bool { return slices.Contains(kinds, k) }
 	return func(yield func(ca.Entry, error) bool) {
-		for e, err := range l.entries(ctx, wanted) {
-			if (err != nil || wanted(e.Kind)) && !yield(e, err) {
-				return
-			}
-		}
-	}
-}
-
-func (l *Ledger) entries(ctx context.Context, wanted func(ca.Kind) bool) iter.Seq2[ca.Entry, error] {
-	return func(yield func(ca.Entry, error) bool) {
-		f, err := os.Open(l.path)
-		if errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
-			return
-		}
-		if err != nil {
+		tree, err := l.tree()
+		if err = errors.Join(ctx.Err(), err); err != nil {
 			yield(ca.Entry{}, err)
 			return
 		}
-		defer f.Close()
-		size, err := l.settled(ctx)
-		if err != nil {
-			yield(ca.Entry{}, err)
+		if tree == nil {
 			return
 		}
-		for entry, err := range l.scan(ctx, io.LimitReader(f, size), "", 1, wanted) {
-			if !yield(entry.Entry, err) || err != nil {
+		for e, err := range l.read(ctx, tree, 0, func(k ca.Kind) bool { return slices.Contains(kinds, k) }) {
+			if !yield(e, err) || err != nil {
 				return
 			}
 		}
 	}
 }
 
-// settled is the size of the ledger at a moment when nobody writes to it.
-func (l *Ledger) settled(ctx context.Context) (int64, error) {
-	f, err := os.Open(l.path)
+// read gives the entries of a tree of the kinds that are wanted, from a number on.
+func (l *Ledger) read(ctx context.Context, tree *tilelog.Tree, from int64, wanted func(ca.Kind) bool) iter.Seq2[ca.Entry, error] {
+	return func(yield func(ca.Entry, error) bool) {
+		number := from - 1
+		for data, err := range tree.Entries(ctx, from) {
+			var e ca.Entry
+			if number++; err == nil {
+				if kind, ok := kindOf(data); ok && !wanted(kind) {
+					continue
+				}
+				if e, err = l.decode(data, number); err == nil && !wanted(e.Kind) {
+					continue
+				}
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// kindOf reads an entry's kind from its beginning, as Record writes it.
+func kindOf(data []byte) (ca.Kind, bool) {
+	rest, ok := bytes.CutPrefix(data, []byte(`{"kind":"`))
+	kind, _, closed := bytes.Cut(rest[:min(len(rest), 40)], []byte{'"'})
+	return ca.Kind(kind), ok && closed && !bytes.ContainsRune(kind, '\\')
+}
+
+// decode reads an entry.
+func (l *Ledger) decode(data []byte, number int64) (ca.Entry, error) {
+	var e ca.Entry
+	if err := json.Unmarshal(data, &e); err != nil {
+		return e, &LedgerError{Path: l.path(logDir), Entry: number, Problem: "is none of this version of meshpki"}
+	}
+	return e, nil
+}
+
+// signer reads the log's key.
+func (l *Ledger) signer() (note.Signer, error) {
+	name := l.path(keysDir, logKeyName)
+	data, err := os.ReadFile(name)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	lock, err := durable.AcquireFile(ctx, f)
+	_, signer, err := parseLogSigner(data)
 	if err != nil {
-		return 0, err
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	defer lock.Release()
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
-}
-
-// scanned is an entry, its sum, and how many bytes its line has.
-type scanned struct {
-	ca.Entry
-	sum    string
-	length int64
-}
-
-// everything is for a scan that reads each entry.
-func everything(ca.Kind) bool { return true }
-
-// scan reads lines; previous is the sum of the line before the first of them.
-// Every line's sums are checked; of entries of a kind that is not wanted nothing
-// but the kind is read.
-func (l *Ledger) scan(ctx context.Context, r io.Reader, previous string, number int, wanted func(ca.Kind) bool) iter.Seq2[scanned, error] {
-	return func(yield func(scanned, error) bool) {
-		fail := func(problem string) {
-			yield(scanned{}, &LedgerError{l.path, number, problem})
-		}
-		in := bufio.NewReaderSize(r, 64<<10)
-		for ; ctx.Err() == nil; number++ {
-			raw, err := readLine(in)
-			switch {
-			case errors.Is(err, io.EOF) && len(raw) == 0:
-				return
-			case errors.Is(err, io.EOF) && onceFinished(raw):
-				fail(changedLine)
-				return
-			case errors.Is(err, io.EOF):
-				fail(unfinishedLine)
-				return
-			case err != nil:
-				fail(err.Error())
-				return
-			}
-			sum, ok := sumOf(raw)
-			e, err := readEntry(raw, wanted)
-			if !ok || err != nil {
-				fail(changedLine)
-				return
-			}
-			if e.Previous != previous {
-				fail("this entry does not follow the one before it: something was taken out or moved")
-				return
-			}
-			if !yield(scanned{e.Entry, sum, int64(len(raw)) + 1}, nil) {
-				return
-			}
-			previous = sum
-		}
-		if err := ctx.Err(); err != nil {
-			yield(scanned{}, err)
-		}
-	}
-}
-
-// readEntry reads a line, or of one that is not wanted the beginning alone: the
-// sum that it follows and its kind, as seal's caller writes them.
-func readEntry(raw []byte, wanted func(ca.Kind) bool) (line, error) {
-	const first, second = `{"previous":"`, `","kind":"`
-	var e line
-	if rest, ok := bytes.CutPrefix(raw, []byte(first)); ok {
-		previous, rest, ok1 := bytes.Cut(rest, []byte(second))
-		kind, _, ok2 := bytes.Cut(rest, []byte{'"'})
-		if ok1 && ok2 && len(previous) <= 2*sha256.Size && !wanted(ca.Kind(kind)) {
-			e.Previous, e.Kind = string(previous), ca.Kind(kind)
-			return e, nil
-		}
-	}
-	return e, json.Unmarshal(raw, &e)
-}
-
-// readLine reads up to a line feed, which it takes off; io.EOF comes with what
-// stands behind the last one.
-func readLine(in *bufio.Reader) ([]byte, error) {
-	var out []byte
-	for {
-		part, err := in.ReadSlice('\n')
-		if len(out)+len(part) > maxLine {
-			return nil, errors.New("this line is longer than any entry")
-		}
-		out = append(out, part...)
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return bytes.TrimSuffix(out, []byte{'\n'}), err
-		}
-	}
+	return signer, nil
 }

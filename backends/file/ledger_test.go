@@ -2,15 +2,19 @@ package file
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/durable"
 )
 
 // entry is one that can be told from others. Every fifth is a revocation.
@@ -34,7 +38,7 @@ func entries(n int) []ca.Entry {
 }
 
 // record appends the first n entries.
-func record(t *testing.T, l *Ledger, n int) {
+func record(t testing.TB, l *Ledger, n int) {
 	t.Helper()
 	for _, e := range entries(n) {
 		if err := l.Record(t.Context(), e); err != nil {
@@ -68,22 +72,6 @@ func wantLedger(t *testing.T, l *Ledger, want []ca.Entry) {
 	}
 }
 
-// wantProblem is for a ledger with damage at a line.
-func wantProblem(t *testing.T, l *Ledger, what string, line int) {
-	t.Helper()
-	got, err := readLedger(t, l)
-	le, ok := errors.AsType[*LedgerError](err)
-	if !ok || le.Line != line || le.Path != l.path {
-		t.Fatalf("%s: error %v, want one at line %d", what, err, line)
-	}
-	if len(got) > line-1 {
-		t.Fatalf("%s: %d entries came before line %d", what, len(got), line)
-	}
-	if !strings.Contains(le.Error(), fmt.Sprintf("%s:%d: ", l.path, line)) {
-		t.Errorf("%s: error %q does not name the place", what, le)
-	}
-}
-
 func write(t testing.TB, path string, data []byte) {
 	t.Helper()
 	if err := os.WriteFile(path, data, 0o644); err != nil {
@@ -100,178 +88,191 @@ func read(t testing.TB, path string) []byte {
 	return data
 }
 
-// lines are the lines of a ledger of n entries, each with its line feed.
-func lines(t *testing.T, n int) [][]byte {
+// wantRefused is for a ledger that is not what was written: nothing is read past
+// it, and nothing is put behind it.
+func wantRefused(t *testing.T, l *Ledger, what, name string) {
 	t.Helper()
-	l := newLedger(t)
-	record(t, l, n)
-	all := bytes.SplitAfter(read(t, l.path), []byte{'\n'})
-	return all[:len(all)-1]
+	_, err := readLedger(t, l)
+	if d, ok := errors.AsType[*LedgerError](err); !ok || d.Path != name {
+		t.Errorf("%s: read: error %v, want one about %s", what, err, name)
+	}
+	if _, err := NewLedger(l.dir).Revoked(t.Context()); err == nil {
+		t.Errorf("%s: revocations were read", what)
+	}
+	before := readTree(t, l.dir)
+	if err := NewLedger(l.dir).Record(t.Context(), entry(9)); err == nil {
+		t.Errorf("%s: an entry was put behind it", what)
+	}
+	wantUnchanged(t, l.dir, before)
 }
 
-// A writer may die, or the machine, at every byte of an entry. Then nothing was
-// released for it; what was recorded before stays, and the next entry goes behind it.
-func TestTornEntry(t *testing.T) {
+// A flipped bit in the checkpoint, in the log's public key or in a tile is found.
+// That each place in a log is, the tests of tilelog show.
+func TestDamagedLedger(t *testing.T) {
 	l := newLedger(t)
-	record(t, l, 4)
-	whole := read(t, l.path)
-	// Longer than what will be recorded over it.
-	long := entry(4)
-	long.Note = strings.Repeat("long ", 100)
-	if err := l.Record(t.Context(), long); err != nil {
-		t.Fatal(err)
-	}
-	last := read(t, l.path)[len(whole):]
-	for cut := range last {
-		write(t, l.path, append(bytes.Clone(whole), last[:cut]...))
-		if cut > 0 {
-			wantProblem(t, l, fmt.Sprintf("cut at %d of %d", cut, len(last)), 5)
+	record(t, l, 7)
+	for _, name := range []string{l.path(logDir, "checkpoint"), l.path(caDir, logPubName), l.path(logDir, "tile", "0", "000.p", "7"), l.path(logDir, "tile", "entries", "000.p", "7")} {
+		good := read(t, name)
+		for at := 0; at < len(good)-1; at += 1 + len(good)/50 {
+			bad := bytes.Clone(good)
+			bad[at] ^= 1 << (at % 7)
+			write(t, name, bad)
+			blamed := name
+			if name == l.path(caDir, logPubName) {
+				// The key has another name then, or the checkpoint another key.
+				if _, err := readLedger(t, l); err == nil {
+					t.Errorf("byte %d of %s: it was read", at, name)
+				}
+				continue
+			}
+			wantRefused(t, l, fmt.Sprintf("byte %d of %s", at, name), blamed)
 		}
-		if r, err := l.Revoked(t.Context()); err != nil || r.Len() != 0 {
-			t.Fatalf("cut at %d: %d are revoked, %v", cut, r.Len(), err)
-		}
-		if err := l.Record(t.Context(), entry(9)); err != nil {
-			t.Fatalf("cut at %d: %v", cut, err)
-		}
-		want := append(entries(4), entry(9))
-		if cut == len(last)-1 { // it lacked its line feed and nothing else
-			want = append(entries(4), long, entry(9))
-		}
-		wantLedger(t, l, want)
-	}
-}
-
-// The first entry of all may be torn too.
-func TestTornFirstEntry(t *testing.T) {
-	first := lines(t, 1)[0]
-	l := newLedger(t)
-	for _, cut := range []int{0, 1, 20, len(first) - 2, len(first) - 1} {
-		write(t, l.path, first[:cut])
-		if err := l.Record(t.Context(), entry(1)); err != nil {
-			t.Fatalf("cut at %d: %v", cut, err)
-		}
-		want := []ca.Entry{entry(1)}
-		if cut == len(first)-1 {
-			want = entries(2)
-		}
-		wantLedger(t, l, want)
-	}
-}
-
-// A flipped bit anywhere is found, at its line; in the last entry it also keeps
-// the next one from being tied to it.
-func TestFlippedByte(t *testing.T) {
-	all := lines(t, 5)
-	good := bytes.Join(all, nil)
-	l := newLedger(t)
-	line, end := 1, len(all[0])
-	for at := range good {
-		if at == end {
-			end += len(all[line])
-			line++
-		}
-		bad := bytes.Clone(good)
-		bad[at] ^= 1 << (at % 8)
-		write(t, l.path, bad)
-		what := fmt.Sprintf("byte %d of %d", at, len(good))
-		wantProblem(t, l, what, line)
-		if _, err := l.Revoked(t.Context()); err == nil {
-			t.Fatalf("%s: revocations were read over the damage", what)
-		}
-		if line < 5 {
-			continue
-		}
-		if err := l.Record(t.Context(), entry(9)); err == nil {
-			t.Fatalf("%s: an entry was tied to a damaged one", what)
-		}
-		if !bytes.Equal(read(t, l.path), bad) {
-			t.Fatalf("%s: the ledger was changed", what)
-		}
-	}
-}
-
-func TestLinesTakenOutOrMoved(t *testing.T) {
-	all := lines(t, 6)
-	// The same entries in another ledger with another beginning.
-	strange := newLedger(t)
-	for n := range 6 {
-		if err := strange.Record(t.Context(), entry(n+20)); err != nil {
+		if err := os.Remove(name); err != nil {
 			t.Fatal(err)
 		}
+		wantRefused(t, l, name+" taken away", name)
+		write(t, name, good)
 	}
-	foreign := bytes.SplitAfter(read(t, strange.path), []byte{'\n'})
+	wantLedger(t, l, entries(7))
+}
+
+// Without its key a log that has entries is read, and not written; none is made anew.
+func TestLogKeyGone(t *testing.T) {
 	l := newLedger(t)
-	pick := func(from [][]byte, which ...int) (out [][]byte) {
-		for _, i := range which {
-			out = append(out, from[i])
-		}
-		return out
+	record(t, l, 3)
+	name := l.path(keysDir, logKeyName)
+	good := read(t, name)
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
 	}
-	for _, test := range []struct {
-		name string
-		text [][]byte
-		line int
-	}{
-		{"the first taken out", pick(all, 1, 2, 3, 4, 5), 1},
-		{"the second taken out", pick(all, 0, 2, 3, 4, 5), 2},
-		{"the last but one taken out", pick(all, 0, 1, 2, 3, 5), 5},
-		{"two exchanged", pick(all, 0, 2, 1, 3, 4, 5), 2},
-		{"the last two exchanged", pick(all, 0, 1, 2, 3, 5, 4), 5},
-		{"one twice", pick(all, 0, 1, 2, 2, 3, 4, 5), 4},
-		{"the last twice", pick(all, 0, 1, 2, 3, 4, 5, 5), 7},
-		{"all turned round", pick(all, 5, 4, 3, 2, 1, 0), 1},
-		{"an empty line", append(pick(all, 0, 1), []byte("\n"), all[2]), 3},
-		{"another's line", append(pick(all, 0, 1), foreign[2], all[3]), 3},
-		{"two ledgers one behind the other", append(pick(all, 0, 1, 2, 3, 4, 5), foreign...), 7},
-		{"the end of another's", append(pick(all, 0, 1, 2), foreign[3:]...), 4},
-		{"text behind it", append(pick(all, 0, 1), []byte("and so on\n")), 3},
-		{"a line too long", append(pick(all, 0), bytes.Repeat([]byte{'x'}, maxLine+1)), 2},
-		{"nothing but noughts", [][]byte{make([]byte, 5000)}, 1},
+	if err := NewLedger(l.dir).Record(t.Context(), entry(3)); err == nil || !strings.Contains(err.Error(), name) {
+		t.Errorf("error %v", err)
+	}
+	wantLedger(t, NewLedger(l.dir), entries(3))
+	other := newLedger(t)
+	record(t, other, 1)
+	write(t, name, read(t, other.path(keysDir, logKeyName)))
+	if err := NewLedger(l.dir).Record(t.Context(), entry(3)); err == nil {
+		t.Error("another log's key was taken")
+	}
+	write(t, name, []byte("PRIVATE+KEY+secret"))
+	if err := NewLedger(l.dir).Record(t.Context(), entry(3)); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("error %v", err)
+	}
+	write(t, name, good)
+	if err := NewLedger(l.dir).Record(t.Context(), entry(3)); err != nil {
+		t.Error(err)
+	}
+	wantLedger(t, l, entries(4))
+}
+
+// A making of the log that was killed anywhere is done again.
+func TestLogHalfMade(t *testing.T) {
+	l := newLedger(t)
+	if err := l.Record(t.Context(), entry(0)); err != nil {
+		t.Fatal(err)
+	}
+	made := newLedger(t)
+	made.origin = "made.example/mesh"
+	if _, err := made.make(); err != nil {
+		t.Fatal(err)
+	}
+	begun := read(t, made.path(logDir, "checkpoint"))
+	for what, files := range map[string]map[string][]byte{
+		"the public key":            {made.path(caDir, logPubName): read(t, made.path(caDir, logPubName))},
+		"it and the checkpoint":     {made.path(caDir, logPubName): read(t, made.path(caDir, logPubName)), made.path(logDir, "checkpoint"): begun},
+		"another's, and checkpoint": {made.path(caDir, logPubName): read(t, l.path(caDir, logPubName)), made.path(logDir, "checkpoint"): begun},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			write(t, l.path, bytes.Join(test.text, nil))
-			wantProblem(t, l, test.name, test.line)
-		})
+		for _, name := range []string{made.path(keysDir, logKeyName), made.path(caDir, logPubName), made.path(logDir, "checkpoint")} {
+			if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Fatal(err)
+			}
+		}
+		if err := os.RemoveAll(made.path(logDir, "tile")); err != nil {
+			t.Fatal(err)
+		}
+		for name, data := range files {
+			write(t, name, data)
+		}
+		h := NewLedger(made.dir)
+		if err := h.Record(t.Context(), entry(0)); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		wantLedger(t, NewLedger(made.dir), entries(1))
 	}
-	write(t, l.path, bytes.Join(all, nil))
-	wantLedger(t, l, entries(6))
+}
+
+// A ledger of the form before the first release is named, and left alone.
+func TestFirstForm(t *testing.T) {
+	l := newLedger(t)
+	name := l.path(logDir, firstLedger)
+	write(t, name, []byte("{}\n"))
+	before := readTree(t, l.dir)
+	_, readErr := readLedger(t, l)
+	_, revokedErr := l.Revoked(t.Context())
+	for _, err := range []error{readErr, revokedErr, l.Record(t.Context(), entry(0))} {
+		if !errors.Is(err, errFirstLedger) || !strings.Contains(err.Error(), name) {
+			t.Errorf("error %v", err)
+		}
+	}
+	wantUnchanged(t, l.dir, before)
 }
 
 func TestEntryTooLong(t *testing.T) {
 	l := newLedger(t)
 	record(t, l, 2)
-	before := read(t, l.path)
+	before := readTree(t, l.dir)
 	long := entry(2)
-	long.Certificate = make([]byte, maxLine)
-	if err := l.Record(t.Context(), long); err == nil {
-		t.Error("an entry was recorded that could not be read back")
+	long.Certificate = make([]byte, 1<<16)
+	if err := l.Record(t.Context(), long); !errors.Is(err, errEntryLong) {
+		t.Errorf("error %v", err)
 	}
-	if !bytes.Equal(read(t, l.path), before) {
-		t.Error("the ledger was changed")
-	}
-	long.Certificate = make([]byte, maxLine*3/4-1000)
-	for range 2 { // the second finds its predecessor's beginning far from the end
-		if err := l.Record(t.Context(), long); err != nil {
-			t.Fatal(err)
-		}
-	}
-	wantLedger(t, l, append(entries(2), long, long))
+	wantUnchanged(t, l.dir, before)
 }
 
-// Something that is no ledger is not written behind.
-func TestRecordBehindSomethingElse(t *testing.T) {
-	for name, text := range map[string]string{
-		"text with lines":  "one\ntwo\n",
-		"one line":         strings.Repeat("x", 3*maxLine) + "\n",
-		"text of no lines": "x\n" + strings.Repeat("y", 3*maxLine),
-	} {
-		l := newLedger(t)
-		write(t, l.path, []byte(text))
-		if err := l.Record(t.Context(), entry(0)); err == nil {
-			t.Errorf("%s: an entry was written behind it", name)
-		}
-		if got := read(t, l.path); string(got) != text {
-			t.Errorf("%s: it was changed", name)
-		}
+// Many at once share appends, and each is told of its own entry.
+func TestGroupedAppends(t *testing.T) {
+	const crowd = 64
+	l := newLedger(t)
+	record(t, l, 1)
+	lock, err := durable.AcquireDir(t.Context(), l.path(logDir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	gone, stop := context.WithCancel(t.Context())
+	for n := range crowd {
+		all.Go(func() {
+			ctx, e := t.Context(), entry(2) // entries of no kind that would revoke
+			if e.Note = fmt.Sprint(n); n%8 == 7 {
+				ctx = gone
+			}
+			if err := l.Record(ctx, e); (err != nil) != (n%8 == 7) {
+				t.Errorf("entry %d: %v", n, err)
+			}
+		})
+	}
+	for queued := 0; queued < crowd; {
+		l.mu.Lock()
+		queued = len(l.queue)
+		l.mu.Unlock()
+	}
+	stop()
+	for queued := crowd; queued > crowd-crowd/8; {
+		l.mu.Lock()
+		queued = len(l.queue)
+		l.mu.Unlock()
+	}
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	all.Wait()
+	noted := map[string]int{}
+	got, err := readLedger(t, l)
+	for _, e := range got {
+		noted[e.Note]++
+	}
+	if err != nil || len(got) != 1+crowd-crowd/8 || len(noted) != len(got) {
+		t.Errorf("%d entries, %d different, %v", len(got), len(noted), err)
 	}
 }

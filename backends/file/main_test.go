@@ -94,7 +94,7 @@ func newLedger(t testing.TB) *Ledger {
 func TestLedgerSuite(t *testing.T) {
 	backendtest.TestLedger(t, func(t *testing.T) ca.Ledger { return newLedger(t) }, backendtest.LedgerOptions{
 		Reopen: func(_ *testing.T, l ca.Ledger) ca.Ledger {
-			return NewLedger(filepath.Dir(filepath.Dir(l.(*Ledger).path)))
+			return NewLedger(l.(*Ledger).dir)
 		},
 	})
 }

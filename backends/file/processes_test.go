@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -50,7 +49,7 @@ func recordTask(path string) error {
 
 func TestManyProcessesRecord(t *testing.T) {
 	l := newLedger(t)
-	said := strings.Fields(strings.Join(runChildren(t, processes, "record", filepath.Dir(filepath.Dir(l.path))), ""))
+	said := strings.Fields(strings.Join(runChildren(t, processes, "record", l.dir), ""))
 	all, err := readLedger(t, l)
 	if err != nil {
 		t.Fatal(err)
@@ -280,11 +279,7 @@ func TestSaveWaitsForTheLock(t *testing.T) {
 func TestLedgerWaitsForTheLock(t *testing.T) {
 	l := newLedger(t)
 	record(t, l, 1)
-	f, err := os.OpenFile(l.path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lock, err := durable.AcquireFile(t.Context(), f)
+	lock, err := durable.AcquireDir(t.Context(), l.path(logDir))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,97 +1,172 @@
 package file
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
-	"io/fs"
+	"fmt"
 	"os"
+	"slices"
+	"strings"
+	"sync"
 
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/meshpki/meshpki/backends/file/tilelog"
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/durable"
 )
 
-// index remembers the revocations up to some point of the ledger, so that an
-// issue need not read everything ever signed. It can be rebuilt from the ledger.
-type index struct {
-	Schema string     `json:"schema"`
-	Offset int64      `json:"offset"` // the bytes of the ledger that it covers
-	Lines  int        `json:"lines"`
-	Last   string     `json:"last"` // the sum of the last line that it covers, so that another ledger is noticed
-	Found  []ca.Entry `json:"revocations"`
+// seen is what a ledger has read of the revocations, up to some entry.
+type seen struct {
+	mu      sync.Mutex
+	raw     []byte // the checkpoint that it was read at
+	size    int64
+	indexed int64 // how far the index on the disk goes
+	root    tlog.Hash
+	found   []ca.Entry // the revocations, in order
+	revoked ca.Revoked // made of them; what was given away is not changed any more
 }
 
-const indexSchema = "meshpki/revoked/v1"
+// The index of revocations in cache/ saves reading everything ever signed. It is
+// a note that the log's key has signed, so that nobody else can hide a revocation
+// in it, and it names the tree that it belongs to. It can be made anew from the log.
+const (
+	indexName   = "revoked"
+	indexHeader = "meshpki revocations v1"
+	// indexAfter is how many entries may be unread by the index before it is written anew.
+	indexAfter = 256
+)
 
-// Revoked gives what has been revoked: from the index, and from the entries that
-// are younger than it.
+// Revoked gives what has been revoked: from what was read before, or the index,
+// and from the entries that are younger than it.
 func (l *Ledger) Revoked(ctx context.Context) (ca.Revoked, error) {
-	var revoked ca.Revoked
-	f, err := os.Open(l.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return revoked, nil
+	if err := ctx.Err(); err != nil {
+		return ca.Revoked{}, err
 	}
-	if err != nil {
-		return revoked, err
-	}
-	defer f.Close()
-	ix := l.readIndex(f)
-	covered := ix.Offset
-	if _, err := f.Seek(covered, io.SeekStart); err != nil {
-		return revoked, err
-	}
-	for e, err := range l.scan(ctx, f, ix.Last, ix.Lines+1, revocations) {
-		if err != nil && !isUnfinished(err) {
-			return revoked, err
+	l.seen.mu.Lock()
+	defer l.seen.mu.Unlock()
+	s := &l.seen
+	if s.raw != nil {
+		if raw, err := os.ReadFile(l.path(logDir, "checkpoint")); err == nil && bytes.Equal(raw, s.raw) {
+			return s.revoked, nil
 		}
+	}
+	tree, err := l.tree()
+	if err != nil || tree == nil {
+		return ca.Revoked{}, err
+	}
+	from := l.start(tree)
+	found, err := l.revocations(ctx, tree, from.size)
+	if err != nil {
+		return ca.Revoked{}, err
+	}
+	if !from.known || len(found) > 0 {
+		s.found = slices.Concat(from.found, found)
+		s.revoked = ca.Revoked{}
+		for _, e := range s.found {
+			s.revoked.Add(e)
+		}
+	}
+	s.raw, s.size, s.root = tree.Raw, tree.Size, tree.Checkpoint.Root
+	if s.size-from.indexed >= indexAfter {
+		l.writeIndex(s)
+	}
+	return s.revoked, nil
+}
+
+// beginning is where the reading of revocations begins.
+type beginning struct {
+	size    int64
+	found   []ca.Entry
+	known   bool  // it is what this process knows
+	indexed int64 // how far the index on the disk is known to go
+}
+
+// start gives what is known of a tree: by this process, or by the index.
+func (l *Ledger) start(tree *tilelog.Tree) beginning {
+	if s := &l.seen; s.raw != nil && s.size <= tree.Size {
+		if root, err := tree.RootAt(s.size); err == nil && root == s.root {
+			return beginning{s.size, s.found, true, s.indexed}
+		}
+	}
+	b, err := l.readIndex(tree)
+	if err != nil {
+		b = beginning{}
+	}
+	l.seen.indexed = b.size
+	return b
+}
+
+// revocations reads those of a tree from an entry on.
+func (l *Ledger) revocations(ctx context.Context, tree *tilelog.Tree, from int64) ([]ca.Entry, error) {
+	var found []ca.Entry
+	for e, err := range l.read(ctx, tree, from, func(k ca.Kind) bool { return k == ca.KindRevocation }) {
 		if err != nil {
-			break
+			return nil, err
 		}
-		ix.Offset += e.length
-		ix.Lines++
-		ix.Last = e.sum
-		if e.Kind == ca.KindRevocation {
-			ix.Found = append(ix.Found, e.Entry)
-		}
+		found = append(found, e)
 	}
-	for _, e := range ix.Found {
-		revoked.Add(e)
-	}
-	if ix.Offset-covered > indexAfter {
-		// A cache that cannot be written costs time, not truth.
-		if data, err := json.Marshal(ix); err == nil {
-			_ = durable.WriteFile(l.cache, data, publicMode)
-		}
-	}
-	return revoked, nil
+	return found, nil
 }
 
-func revocations(k ca.Kind) bool { return k == ca.KindRevocation }
+var errIndex = errors.New("the index does not belong to the ledger")
 
-// isUnfinished tells the line that a writer is at, or died at, from damage: a
-// reader holds no lock.
-func isUnfinished(err error) bool {
-	le, ok := errors.AsType[*LedgerError](err)
-	return ok && le.Problem == unfinishedLine
-}
-
-// readIndex gives the index, empty where there is none or it belongs to another
-// ledger.
-func (l *Ledger) readIndex(f *os.File) index {
-	empty := index{Schema: indexSchema}
-	data, err := os.ReadFile(l.cache)
+// readIndex reads the index, if it is one of this tree's earlier states.
+func (l *Ledger) readIndex(tree *tilelog.Tree) (beginning, error) {
+	var b beginning
+	data, err := os.ReadFile(l.path(cacheDir, indexName))
 	if err != nil {
-		return empty
+		return b, err
 	}
-	var ix index
-	end := sumLength + 1 // of a line, with its line feed
-	if json.Unmarshal(data, &ix) != nil || ix.Schema != indexSchema || ix.Offset < int64(end) {
-		return empty
+	log, err := l.log()
+	if err != nil {
+		return b, err
 	}
-	last := make([]byte, end)
-	if _, err := f.ReadAt(last, ix.Offset-int64(end)); err != nil || string(last) != sumBefore+ix.Last+sumBehind+"\n" {
-		return empty
+	signed, err := note.Open(data, note.VerifierList(log.Key))
+	if err != nil {
+		return b, err
 	}
-	return ix
+	lines := strings.Split(strings.TrimSuffix(signed.Text, "\n"), "\n")
+	var root string
+	if len(lines) < 2 || lines[0] != indexHeader {
+		return b, errIndex
+	}
+	if _, err := fmt.Sscanf(lines[1], "%d %s", &b.size, &root); err != nil || b.size > tree.Size {
+		return b, errIndex
+	}
+	if is, err := tree.RootAt(b.size); err != nil || is.String() != root {
+		return b, errIndex
+	}
+	b.found, b.indexed = make([]ca.Entry, len(lines)-2), b.size
+	for i, line := range lines[2:] {
+		if err := json.Unmarshal([]byte(line), &b.found[i]); err != nil {
+			return b, errIndex
+		}
+	}
+	return b, nil
+}
+
+// writeIndex writes the index anew, where the log's key may be read. A cache that
+// cannot be written costs time, not truth.
+func (l *Ledger) writeIndex(s *seen) {
+	signer, err := l.signer()
+	if err != nil {
+		return
+	}
+	var text bytes.Buffer
+	fmt.Fprintf(&text, "%s\n%d %s\n", indexHeader, s.size, s.root)
+	out := json.NewEncoder(&text)
+	for _, e := range s.found {
+		if out.Encode(e) != nil {
+			return
+		}
+	}
+	data, err := note.Sign(&note.Note{Text: text.String()}, signer)
+	if err == nil {
+		_ = durable.WriteFile(l.path(cacheDir, indexName), data, publicMode)
+		s.indexed = s.size
+	}
 }

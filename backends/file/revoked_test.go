@@ -8,32 +8,47 @@ import (
 	"fmt"
 	"math/big"
 	"os"
-	"path/filepath"
+	"strings"
 	"testing"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/meshpki/meshpki/ca"
 )
 
-// fill writes a ledger of n entries, each with a certificate of size bytes, faster
-// than Record would.
-func fill(t testing.TB, l *Ledger, n, size int) {
+// fill appends entries up to a number of them, each with a certificate of size
+// bytes, faster than Record would.
+func fill(t testing.TB, l *Ledger, to, size int) {
 	t.Helper()
-	var out bytes.Buffer
-	previous := ""
-	for i := range n {
-		e := entry(i)
-		if e.Kind == ca.KindLeaf {
-			e.Certificate = bytes.Repeat([]byte{byte(i)}, size)
+	tree, err := l.tree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := 0
+	if tree != nil {
+		from = int(tree.Size)
+	}
+	w, err := l.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from < to {
+		var batch [][]byte
+		for ; from < to && len(batch) < 5000; from++ {
+			e := entry(from)
+			if e.Kind == ca.KindLeaf {
+				e.Certificate = bytes.Repeat([]byte{byte(from)}, size)
+			}
+			data, err := json.Marshal(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			batch = append(batch, data)
 		}
-		data, err := json.Marshal(line{previous, e})
-		if err != nil {
+		if _, err := w.Append(batch); err != nil {
 			t.Fatal(err)
 		}
-		data = seal(data)
-		previous, _ = sumOf(data)
-		out.Write(append(data, '\n'))
 	}
-	write(t, l.path, out.Bytes())
 }
 
 // wantRevoked compares what is revoked with what the entries say: every fifth
@@ -58,101 +73,113 @@ func wantRevoked(t *testing.T, l *Ledger, entries int) {
 	}
 }
 
+// again is another handle on a ledger, which knows nothing yet.
+func again(l *Ledger) *Ledger { return NewLedger(l.dir) }
+
 // The index is made once there is enough to read, used from then on, and made
 // anew wherever it does not fit.
 func TestRevocationIndex(t *testing.T) {
-	const many, size = 400, 1500 // some 800 kB
+	const many = 700
 	l := newLedger(t)
-	fill(t, l, 20, size)
-	wantRevoked(t, l, 20)
-	if _, err := os.Stat(l.cache); err == nil {
+	cache := l.path(cacheDir, indexName)
+	fill(t, l, 20, 10)
+	wantRevoked(t, again(l), 20)
+	if _, err := os.Stat(cache); err == nil {
 		t.Error("an index was made of a few entries")
 	}
-	fill(t, l, many, size)
-	wantRevoked(t, l, many)
-	index := read(t, l.cache)
+	fill(t, l, many, 10)
+	wantRevoked(t, again(l), many)
+	index := read(t, cache)
 	t.Run("it is used", func(t *testing.T) {
-		good := read(t, l.path)
-		defer write(t, l.path, good)
+		name := l.path(logDir, "tile", "entries", "000")
+		good := read(t, name)
+		defer write(t, name, good)
 		bad := bytes.Clone(good)
 		bad[100] ^= 1 // before what the index covers: log verify finds it, issue does not read it
-		write(t, l.path, bad)
-		wantRevoked(t, l, many)
+		write(t, name, bad)
+		wantRevoked(t, again(l), many)
 	})
 	t.Run("younger entries are seen beside it", func(t *testing.T) {
+		h := again(l)
 		for n := many; n < many+10; n++ {
 			if err := l.Record(t.Context(), entry(n)); err != nil {
 				t.Fatal(err)
 			}
-			wantRevoked(t, l, n+1)
+			wantRevoked(t, h, n+1)
+			wantRevoked(t, again(l), n+1)
 		}
-		if !bytes.Equal(read(t, l.cache), index) {
+		if !bytes.Equal(read(t, cache), index) {
 			t.Error("it was written anew for a few entries")
 		}
 	})
 	t.Run("taken away", func(t *testing.T) {
-		if err := os.Remove(l.cache); err != nil {
+		if err := os.Remove(cache); err != nil {
 			t.Fatal(err)
 		}
-		wantRevoked(t, l, many+10)
-		wantRevoked(t, l, many+10)
+		wantRevoked(t, again(l), many+10)
+		wantRevoked(t, again(l), many+10)
 	})
 	t.Run("an old one", func(t *testing.T) {
-		write(t, l.cache, index)
-		wantRevoked(t, l, many+10)
-	})
-	t.Run("a ledger restored from an old copy", func(t *testing.T) {
-		fill(t, l, many-7, size)
-		wantRevoked(t, l, many-7)
+		write(t, cache, index)
+		wantRevoked(t, again(l), many+10)
 	})
 	t.Run("another ledger's", func(t *testing.T) {
 		other := newLedger(t)
-		fill(t, other, many, size+1)
+		fill(t, other, many, 11)
 		wantRevoked(t, other, many)
-		write(t, l.cache, read(t, other.cache))
-		wantRevoked(t, l, many-7)
+		write(t, cache, read(t, other.path(cacheDir, indexName)))
+		wantRevoked(t, again(l), many+10)
 	})
 	t.Run("none can be written", func(t *testing.T) {
-		if err := os.RemoveAll(filepath.Dir(l.cache)); err != nil {
+		if err := os.RemoveAll(l.path(cacheDir)); err != nil {
 			t.Fatal(err)
 		}
-		wantRevoked(t, l, many-7)
+		wantRevoked(t, again(l), many+10)
 	})
 }
 
+// What is read of an index was signed with the log's key, and is of this log.
 func TestDamagedRevocationIndex(t *testing.T) {
 	const many = 300
 	l := newLedger(t)
-	fill(t, l, many, 1500)
+	fill(t, l, many, 15)
+	cache := l.path(cacheDir, indexName)
 	wantRevoked(t, l, many)
-	var good index
-	if err := json.Unmarshal(read(t, l.cache), &good); err != nil {
+	good := string(read(t, cache))
+	signer, err := l.signer()
+	if err != nil {
 		t.Fatal(err)
 	}
-	for name, spoil := range map[string]func(*index){
-		"another schema":        func(ix *index) { ix.Schema = "meshpki/revoked/v2" },
-		"an offset in a line":   func(ix *index) { ix.Offset-- },
-		"an offset before all":  func(ix *index) { ix.Offset = -5 },
-		"no offset":             func(ix *index) { ix.Offset = 0 },
-		"an offset beyond all":  func(ix *index) { ix.Offset = 1 << 60 },
-		"another sum":           func(ix *index) { ix.Last = ix.Last[1:] + "0" },
-		"no sum":                func(ix *index) { ix.Last = "" },
-		"a sum longer than all": func(ix *index) { ix.Last = string(make([]byte, 1<<20)) },
-	} {
-		bad := good
-		spoil(&bad)
-		data, err := json.Marshal(bad)
+	text, _, _ := strings.Cut(good, "\n\n")
+	text += "\n"
+	lines := strings.SplitAfter(text, "\n")
+	sign := func(text string) string {
+		data, err := note.Sign(&note.Note{Text: text}, signer)
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Run(name, func(t *testing.T) {
-			write(t, l.cache, data)
-			wantRevoked(t, l, many)
-		})
+		return string(data)
 	}
-	for _, text := range []string{"", "{", "null", "[]", `{"schema":"meshpki/revoked/v1","offset":1e99}`} {
-		write(t, l.cache, []byte(text))
-		wantRevoked(t, l, many)
+	if sign(text) != good {
+		t.Fatal("the index is not what was thought")
+	}
+	for name, bad := range map[string]string{
+		"one revocation taken out":   strings.Replace(good, lines[7], "", 1),
+		"a reason changed":           strings.Replace(good, "keyCompromise", "superseded\t\t\t", 1),
+		"not signed":                 text,
+		"empty":                      "",
+		"cut off":                    good[:len(good)/2],
+		"of a later version":         sign(strings.Replace(text, " v1\n", " v2\n", 1)),
+		"beyond the log":             sign(strings.Replace(text, "\n300 ", "\n301 ", 1)),
+		"before the beginning":       sign(strings.Replace(text, "\n300 ", "\n-1 ", 1)),
+		"another size than its root": sign(strings.Replace(text, "\n300 ", "\n299 ", 1)),
+		"no revocation":              sign(text + "not JSON\n"),
+		"one line":                   sign(lines[0]),
+	} {
+		t.Run(name, func(t *testing.T) {
+			write(t, cache, []byte(bad))
+			wantRevoked(t, again(l), many)
+		})
 	}
 }
 
@@ -161,25 +188,20 @@ func TestDamagedRevocationIndex(t *testing.T) {
 func TestBigLedger(t *testing.T) {
 	const many = 20_000
 	l := newLedger(t)
-	fill(t, l, many, 300)
-	wantRevoked(t, l, many)
-	size := len(read(t, l.path))
-	// All that the index covers becomes unreadable, but its last line.
-	f, err := os.OpenFile(l.path, os.O_WRONLY, 0)
-	if err != nil {
+	fill(t, l, many, 30)
+	wantRevoked(t, again(l), many)
+	// All that the index covers becomes unreadable, but what is at the log's edge.
+	for n := range many / 256 {
+		write(t, l.path(logDir, "tile", "entries", fmt.Sprintf("%03d", n)), nil)
+	}
+	h := again(l)
+	if err := h.Record(t.Context(), entry(many)); err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	if _, err := f.WriteAt(make([]byte, size-4096), 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Record(t.Context(), entry(many)); err != nil {
-		t.Fatal(err)
-	}
-	wantRevoked(t, l, many+1)
+	wantRevoked(t, h, many+1)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := l.Revoked(ctx); err == nil {
+	if _, err := h.Revoked(ctx); err == nil {
 		t.Error("revocations were given after the context had ended")
 	}
 }

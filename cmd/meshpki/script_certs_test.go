@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -185,27 +185,36 @@ func checkSet(dir string) error {
 }
 
 // ledger DIR N sees that the record in a state directory is whole and tells of N
-// leaves: every line is finished, and no serial number stands there twice.
+// leaves: as many entries as its checkpoint says, and no serial number twice. It
+// reads the files by the words of C2SP tlog-tiles.
 func ledger(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: ledger dir leaves")
 	}
-	data := []byte(ts.ReadFile(filepath.Join(args[0], "log", "entries.jsonl")))
-	if !bytes.HasSuffix(data, []byte("\n")) {
-		ts.Fatalf("the last line of the ledger is unfinished")
-	}
+	checkpoint := strings.Split(ts.ReadFile(filepath.Join(args[0], "log", "checkpoint")), "\n")
+	size, err := strconv.Atoi(checkpoint[1])
+	ts.Check(err)
 	leaves, seen := 0, map[string]bool{}
-	for line := range bytes.Lines(data) {
-		var e struct{ Kind, Serial string }
-		ts.Check(json.Unmarshal(line, &e))
-		if e.Kind != "leaf" && e.Kind != "ca" {
-			continue
+	for bundle := 0; bundle*256 < size; bundle++ {
+		name := fmt.Sprintf("%03d", bundle)
+		if w := size - bundle*256; w < 256 {
+			name += fmt.Sprintf(".p/%d", w)
 		}
-		if seen[e.Serial] || e.Serial == "" {
-			ts.Fatalf("serial number %q stands in the ledger twice, or is none", e.Serial)
-		}
-		if seen[e.Serial] = true; e.Kind == "leaf" {
-			leaves++
+		data := []byte(ts.ReadFile(filepath.Join(args[0], "log", "tile", "entries", filepath.FromSlash(name))))
+		for len(data) > 0 {
+			n := 2 + int(binary.BigEndian.Uint16(data))
+			var e struct{ Kind, Serial string }
+			ts.Check(json.Unmarshal(data[2:n], &e))
+			data = data[n:]
+			if e.Kind != "leaf" && e.Kind != "ca" {
+				continue
+			}
+			if seen[e.Serial] || e.Serial == "" {
+				ts.Fatalf("serial number %q stands in the ledger twice, or is none", e.Serial)
+			}
+			if seen[e.Serial] = true; e.Kind == "leaf" {
+				leaves++
+			}
 		}
 	}
 	if got := strconv.Itoa(leaves); got != args[1] {

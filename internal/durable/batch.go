@@ -67,3 +67,17 @@ func (n NewFile) write(f *os.File) error {
 	startWriteback(f)
 	return nil
 }
+
+// SyncAll syncs open files. It hands all of them to the disk before it waits for
+// any, as CreateAll does.
+func SyncAll(files ...*os.File) error {
+	for _, f := range files {
+		startWriteback(f)
+	}
+	for _, f := range files {
+		if err := f.Sync(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -102,6 +102,34 @@ func SyncDir(root *os.Root, name string) error {
 	return syncDir(d)
 }
 
+// SyncName makes the name of a file durable, not its bytes.
+func SyncName(name string) error {
+	d, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return syncDir(d)
+}
+
+// Exchange puts a file in the place of another, at once, and makes that durable.
+// The file's bytes are for the caller to sync. Where the platform can, what was
+// there before gets the other's name, so that its blocks can be used again; else
+// it is gone.
+func Exchange(spare, name string) error {
+	err := exchange(spare, name)
+	if err != nil {
+		err = os.Rename(spare, name)
+	}
+	if err != nil {
+		return fmt.Errorf("replace %s: %w", name, bare(err))
+	}
+	return SyncName(name)
+}
+
+// Chmod gives an open file a mode, where files have modes.
+func Chmod(f *os.File, mode fs.FileMode) error { return chmod(f, mode) }
+
 // MkdirAll makes a directory and its missing parents, with that mode whatever the
 // umask, and syncs each directory that got a new entry.
 func MkdirAll(name string, mode fs.FileMode) error {

@@ -131,7 +131,7 @@ func runIntermediate(ctx context.Context, c *call) error {
 	if err := checkAuthorityName("name", args[0]); err != nil {
 		return err
 	}
-	d, err := c.open()
+	d, err := c.openToSign()
 	if err != nil {
 		return err
 	}

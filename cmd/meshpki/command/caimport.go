@@ -43,7 +43,7 @@ func runCAImport(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	d, err := c.open()
+	d, err := c.openToSign()
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func runCASign(ctx context.Context, c *call) error {
 	if !c.Bool("yes") && (!c.env.StdinTTY || args[0] == "-") {
 		return usagef("signing wants an answer, and there is no terminal to ask on").withHint("--yes signs without asking")
 	}
-	d, err := c.open()
+	d, err := c.openToSign()
 	if err != nil {
 		return err
 	}

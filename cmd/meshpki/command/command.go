@@ -82,6 +82,8 @@ type call struct {
 
 	reading sync.Mutex       // of the manifest
 	read    *config.Manifest // once it was read
+
+	checkpointTo string // where the ledger's checkpoint is copied to, once openToSign has said so
 }
 
 // IsSet tells whether a flag was given.

@@ -75,7 +75,7 @@ func runCRL(ctx context.Context, c *call) error {
 	if out == "" && c.String("as") == "der" && c.env.StdoutTTY && !c.wantsJSON() {
 		return usagef("a list in DER is not for a terminal").withHint("--out FILE writes it to a file")
 	}
-	d, err := c.open()
+	d, err := c.openToRevoke()
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func runCrossSign(ctx context.Context, c *call) error {
 	if err := c.checkOut(); err != nil {
 		return err
 	}
-	d, err := c.open()
+	d, err := c.openToSign()
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func runReissue(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	d, err := c.open()
+	d, err := c.openToSign()
 	if err != nil {
 		return err
 	}

@@ -91,6 +91,69 @@ func (c *call) open() (*file.Directory, error) {
 	return d, nil
 }
 
+// openToSign is open for what is going to record something. A ledger that the copy
+// of its checkpoint shows to be put back is refused, before anything is signed.
+func (c *call) openToSign() (*file.Directory, error) {
+	d, err := c.openKeeping()
+	if err == nil {
+		_, err = d.Ledger().SinceCopy()
+	}
+	return d, err
+}
+
+// openToRevoke is openToSign for what must not fail because of a manifest that is
+// wrong: the end of a certificate is urgent.
+func (c *call) openToRevoke() (*file.Directory, error) {
+	d, err := c.openToSign()
+	if isUsage(err) && is[*config.Error](err) {
+		c.notice("the checkpoint of the ledger is not copied anywhere: %s", ui.Safe(err.Error()))
+		return c.open()
+	}
+	return d, err
+}
+
+// openKeeping is open for a ledger that writes a copy of its checkpoint, where the
+// manifest names one.
+func (c *call) openKeeping() (*file.Directory, error) {
+	if d, err := c.open(); err != nil {
+		return d, err
+	}
+	var err error
+	if c.checkpointTo, err = c.keptElsewhere(); err != nil {
+		return nil, err
+	}
+	d, err := file.OpenKeeping(c.dir(), c.checkpointTo, c.env.Now)
+	if err != nil {
+		return nil, err
+	}
+	d.URLs = c.urls
+	return d, nil
+}
+
+// keptElsewhere is the file that checkpointTo names: in the manifest of this run,
+// or in the directory's own, which another one does not switch off.
+func (c *call) keptElsewhere() (string, error) {
+	m, err := c.manifest()
+	if err == nil && (m == nil || m.CheckpointTo == "") {
+		m, err = config.Load(filepath.Join(c.dir(), "meshpki.yaml"))
+		if errors.Is(err, os.ErrNotExist) {
+			return "", nil
+		}
+	}
+	if err != nil || m.CheckpointTo == "" {
+		return "", err
+	}
+	to := m.CheckpointTo
+	if !filepath.IsAbs(to) {
+		to = filepath.Join(filepath.Dir(m.File), to)
+	}
+	if c.within(to) {
+		return "", usagef("%s: checkpointTo: %s lies in the state directory, where it is put back together with the ledger", m.File, to).
+			withHint("a file on another disk or machine shows that the ledger was put back")
+	}
+	return to, nil
+}
+
 // openIfThere opens the state directory; nil where there is none and none was named.
 func (c *call) openIfThere() (*file.Directory, error) {
 	d, err := c.open()
@@ -137,7 +200,7 @@ func (c *call) loadManifest() (*config.Manifest, error) {
 // options are what backends need.
 func (c *call) options() backends.Options {
 	key := c.keySource()
-	return backends.Options{Dir: c.dir(), Now: c.env.Now, KeyFile: key.File, KeyURI: key.URI, OpenKey: key.Open,
+	return backends.Options{Dir: c.dir(), CheckpointTo: c.checkpointTo, Now: c.env.Now, KeyFile: key.File, KeyURI: key.URI, OpenKey: key.Open,
 		Passphrase: key.Passphrase, URLs: c.urls}
 }
 

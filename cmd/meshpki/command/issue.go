@@ -141,7 +141,7 @@ func (c *call) job() (*job, error) {
 	if _, err := words.Wish(); err != nil {
 		return nil, err
 	}
-	if j.dir, err = c.open(); err != nil {
+	if j.dir, err = c.openToSign(); err != nil {
 		return nil, err
 	}
 	m, err := c.manifest()

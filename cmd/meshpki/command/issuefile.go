@@ -29,7 +29,7 @@ func (c *call) issueFile(ctx context.Context) error {
 		return err
 	}
 	c.read = m // its urls are those that count
-	d, err := c.open()
+	d, err := c.openToSign()
 	if err != nil {
 		return err
 	}

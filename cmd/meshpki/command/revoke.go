@@ -46,7 +46,7 @@ func runRevoke(ctx context.Context, c *call) error {
 		}
 		return err
 	}
-	d, err := c.open()
+	d, err := c.openToRevoke()
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ type care struct {
 // underCare finds what is under care. Without a state directory there is nothing to
 // be looked after, and that is an error: never "nothing to do".
 func (c *call) underCare() (*care, error) {
-	d, err := c.open()
+	d, err := c.openToSign()
 	if err != nil {
 		return nil, err
 	}

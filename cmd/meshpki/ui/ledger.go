@@ -112,6 +112,7 @@ func (d Log) Text(p *Page) {
 type LogVerified struct {
 	Entries      int      `json:"entries"`
 	Certificates int      `json:"certificates"`
+	Since        int64    `json:"since,omitempty"` // entries that a checkpoint kept elsewhere covers
 	Problems     []string `json:"problems"`
 }
 
@@ -130,6 +131,9 @@ func (d LogVerified) Data() any {
 func (d LogVerified) Text(p *Page) {
 	if len(d.Problems) == 0 {
 		p.Say(Good, fmt.Sprintf("the ledger is whole: %d entries; %s under care, all recorded", d.Entries, Count(d.Certificates, "certificate")))
+		if d.Since > 0 {
+			p.Para(p.Indent(), fmt.Sprintf("the first %d are those of the checkpoint kept elsewhere", d.Since))
+		}
 		return
 	}
 	p.Say(Bad, "the ledger is not what was written")

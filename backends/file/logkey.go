@@ -1,0 +1,129 @@
+package file
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/meshpki/meshpki/backends/file/tilelog"
+	"github.com/meshpki/meshpki/internal/durable"
+)
+
+// The log's key is an Ed25519 key in the form of a note's signer. Its public half,
+// a verifier key, lies beside the certificates: who may not read the one still
+// verifies with the other.
+
+// origin names the log of a directory: its trust domain, and the authority's name
+// made into a label.
+func (s Settings) origin() string {
+	label := strings.Map(func(r rune) rune {
+		switch {
+		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
+			return r
+		case 'A' <= r && r <= 'Z':
+			return r - 'A' + 'a'
+		}
+		return '-'
+	}, s.Name)
+	if label = strings.Trim(label, "-"); label == "" {
+		label = "mesh"
+	}
+	return s.TrustDomain + "/" + label
+}
+
+// newLogKey makes a key: the signer as it is kept, and the verifier.
+func newLogKey(origin string) (signer, verifier string, err error) {
+	return note.GenerateKey(rand.Reader, origin)
+}
+
+// ParseLogKey reads a log's public key, as `meshpki log key` gives it.
+func ParseLogKey(data []byte) (note.Verifier, error) {
+	text := string(bytes.TrimSpace(data))
+	if strings.HasPrefix(text, "PRIVATE+KEY+") {
+		return nil, errors.New("this is a private key; the public one begins with the log's origin")
+	}
+	key, err := note.NewVerifier(text)
+	if err != nil {
+		return nil, errors.New("it is no public key of a log: origin+hash+key, in one line")
+	}
+	return key, nil
+}
+
+var errLogKey = errors.New("it is no private key of a log")
+
+// parseLogSigner reads a private key, and derives the public one.
+func parseLogSigner(data []byte) (verifier string, signer note.Signer, err error) {
+	text := string(bytes.TrimSpace(data))
+	signer, err = note.NewSigner(text)
+	if err != nil {
+		return "", nil, errLogKey // and nothing of what it holds
+	}
+	parts := strings.SplitN(text, "+", 5) // PRIVATE, KEY, name, hash; and base64, which may have a + in it
+	seed, err := base64.StdEncoding.DecodeString(parts[len(parts)-1])
+	if err != nil || len(seed) != 1+ed25519.SeedSize {
+		return "", nil, errLogKey
+	}
+	public, ok := ed25519.NewKeyFromSeed(seed[1:]).Public().(ed25519.PublicKey)
+	if !ok {
+		return "", nil, errLogKey
+	}
+	verifier, err = note.NewEd25519VerifierKey(signer.Name(), public)
+	return verifier, signer, err
+}
+
+// isBeginning tells whether this is the checkpoint of a log without entries.
+func isBeginning(checkpoint []byte) bool {
+	_, rest, _ := bytes.Cut(checkpoint, []byte("\n"))
+	return bytes.HasPrefix(rest, []byte("0\n"))
+}
+
+// make makes the log's key and an empty log, in a directory that has neither. The
+// private key comes last: with it the log exists.
+func (l *Ledger) make() (note.Signer, error) {
+	checkpoint, err := os.ReadFile(l.path(logDir, "checkpoint"))
+	switch {
+	case err == nil && !isBeginning(checkpoint):
+		return nil, &LedgerError{Path: l.path(keysDir, logKeyName), Entry: -1, Problem: "it is missing: nothing more can be recorded without it"}
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	secret, public, err := newLogKey(l.origin)
+	if err != nil {
+		return nil, err
+	}
+	_, signer, err := parseLogSigner([]byte(secret))
+	if err != nil {
+		return nil, err
+	}
+	key, err := note.NewVerifier(public)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range []struct {
+		name string
+		mode fs.FileMode
+	}{{keysDir, 0o700}, {caDir, dirMode}} {
+		if err := durable.MkdirAll(l.path(d.name), d.mode); err != nil {
+			return nil, err
+		}
+	}
+	if err := durable.WriteFile(l.path(caDir, logPubName), []byte(public+"\n"), publicMode); err != nil {
+		return nil, err
+	}
+	w := tilelog.Writer{Log: tilelog.Log{Dir: l.path(logDir), Key: key}, Signer: signer}
+	if err := w.Begin(); err != nil {
+		return nil, err
+	}
+	if err := durable.WriteFile(l.path(keysDir, logKeyName), []byte(secret+"\n"), secretMode); err != nil {
+		return nil, fmt.Errorf("make the log's key: %w", err)
+	}
+	return signer, nil
+}

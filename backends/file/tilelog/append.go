@@ -1,0 +1,273 @@
+package tilelog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/meshpki/meshpki/internal/durable"
+)
+
+// Modes of what a log makes: everybody may read it.
+const (
+	fileMode fs.FileMode = 0o644
+	dirMode  fs.FileMode = 0o755
+)
+
+// Writer appends to a log. Whoever uses it holds the log's lock meanwhile; it is
+// not safe for concurrent use.
+type Writer struct {
+	Log    Log
+	Signer note.Signer
+	// Spare is a file, on the log's file system and not in the log, that the next
+	// checkpoint is written into before it takes the present one's place.
+	Spare string
+
+	tail // as this writer left the log, if it did
+}
+
+// Begin makes an empty log: the checkpoint of a tree without entries.
+func (w *Writer) Begin() error {
+	if err := durable.MkdirAll(w.Log.Dir, dirMode); err != nil {
+		return err
+	}
+	c, err := sign(w.Signer, 0, edgeRoot(nil))
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(w.Log.path(checkpointName), c.Raw, fileMode)
+}
+
+// Append puts entries behind the log's last, and gives the checkpoint that covers
+// them. When it returns they would survive a crash, and so would the checkpoint.
+// After an error the log is what it was before: either as it is now, or, where the
+// last sync failed, with the entries in it.
+func (w *Writer) Append(entries [][]byte) (Checkpoint, error) {
+	was, err := w.load()
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	p := plan{tail: was}
+	for _, e := range entries {
+		if len(e) > MaxEntry {
+			return Checkpoint{}, fmt.Errorf("an entry of %d bytes is too long: %d is the most", len(e), MaxEntry)
+		}
+		p.add(e)
+	}
+	p.finish()
+	c, err := sign(w.Signer, p.size, edgeRoot(p.edge))
+	if err != nil {
+		return c, err
+	}
+	w.tail = tail{} // whatever happens now, it is read again
+	if err := w.write(p.pieces, c); err != nil {
+		return c, err
+	}
+	w.tail = p.tail
+	w.raw = c.Raw
+	return c, nil
+}
+
+// load gives the log's end: what this writer remembers, if nobody else has written
+// since, or what is on the disk, once it was held against the checkpoint.
+func (w *Writer) load() (tail, error) {
+	if w.raw != nil {
+		raw, err := readFile(w.Log.path(checkpointName), maxCheckpoint)
+		if err == nil && bytes.Equal(raw, w.raw) {
+			return w.clone(), nil
+		}
+	}
+	c, err := w.Log.Checkpoint()
+	if err != nil {
+		return tail{}, err
+	}
+	tree, err := w.Log.Open(c)
+	if err != nil {
+		return tail{}, err
+	}
+	t := tail{raw: c.Raw, size: c.Size, edge: tree.edge}
+	if c.Size%width > 0 {
+		entries, err := tree.bundle(c.Size / width)
+		if err != nil {
+			return tail{}, err
+		}
+		for _, e := range entries {
+			t.end += int64(2 + len(e))
+		}
+	}
+	return t, nil
+}
+
+// written is a piece that stands in its file.
+type written struct {
+	piece
+	name  string // of the file, in the log
+	fresh bool   // it was made for this
+}
+
+// write makes the pieces durable, and then the checkpoint.
+func (w *Writer) write(pieces []piece, c Checkpoint) error {
+	done, spare, err := w.put(pieces, c)
+	if err != nil {
+		for _, d := range done {
+			err = errors.Join(err, w.undo(d))
+		}
+		return err
+	}
+	for _, d := range done {
+		if err := w.settle(d); err != nil {
+			return err
+		}
+	}
+	if spare && durable.Exchange(w.Spare, w.Log.path(checkpointName)) == nil {
+		return nil
+	}
+	return durable.WriteFile(w.Log.path(checkpointName), c.Raw, fileMode)
+}
+
+// put writes the pieces into their files and the checkpoint into the spare one,
+// and syncs them together. What it has written comes with an error too. spare
+// tells whether there is a spare file.
+func (w *Writer) put(pieces []piece, c Checkpoint) (done []written, spare bool, err error) {
+	var files []*os.File
+	defer func() {
+		for _, f := range files {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	for _, p := range pieces {
+		f, d, err := w.file(p)
+		if err != nil {
+			return done, false, fmt.Errorf("write to the log: %w", err)
+		}
+		files, done = append(files, f), append(done, d)
+		if _, err := f.WriteAt(p.data, p.offset); err != nil {
+			return done, false, fmt.Errorf("write to the log: %w", err)
+		}
+	}
+	// Without a spare file the checkpoint costs more, and is none the worse.
+	if f, err := overwrite(w.Spare, c.Raw); err == nil {
+		files, spare = append(files, f), true
+	}
+	if err := durable.SyncAll(files...); err != nil {
+		return done, spare, fmt.Errorf("sync the log: %w", err)
+	}
+	for _, d := range done {
+		if d.fresh {
+			if err := durable.SyncName(w.Log.path(d.name)); err != nil {
+				return done, spare, err
+			}
+		}
+	}
+	return done, spare, nil
+}
+
+// file opens the file that a piece goes to, without what an earlier writer may
+// have left behind the log's end, or makes it.
+func (w *Writer) file(p piece) (*os.File, written, error) {
+	d := written{p, tilePath(p.level, p.n, p.had), false}
+	if p.had == 0 {
+		d.name, d.fresh = tilePath(p.level, p.n, p.has), true
+		if err := durable.MkdirAll(filepath.Dir(w.Log.path(d.name)), dirMode); err != nil {
+			return nil, d, err
+		}
+		f, err := overwrite(w.Log.path(d.name), nil)
+		return f, d, err
+	}
+	f, err := os.OpenFile(w.Log.path(d.name), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, d.name, err = w.Log.read(p.level, p.n, p.had); err != nil {
+			return nil, d, err
+		}
+		f, err = os.OpenFile(w.Log.path(d.name), os.O_RDWR, 0)
+	}
+	if err != nil {
+		return nil, d, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() < p.offset {
+		err = w.Log.damage(d.name, -1, "it is cut off")
+	}
+	if err == nil && info.Size() > p.offset {
+		err = f.Truncate(p.offset)
+	}
+	if err != nil {
+		return nil, d, errors.Join(err, f.Close())
+	}
+	return f, d, nil
+}
+
+// undo takes back what was written and is not covered by a checkpoint.
+func (w *Writer) undo(d written) error {
+	if d.fresh {
+		return os.Remove(w.Log.path(d.name))
+	}
+	return os.Truncate(w.Log.path(d.name), d.offset)
+}
+
+// settle gives a file the name of what is in it now, and takes away the files that
+// it supersedes.
+func (w *Writer) settle(d written) error {
+	name := tilePath(d.level, d.n, d.has)
+	if d.name != name {
+		// A tile that was full, in a state that no checkpoint covers, goes back.
+		if err := durable.MkdirAll(filepath.Dir(w.Log.path(name)), dirMode); err != nil {
+			return err
+		}
+		if err := os.Rename(w.Log.path(d.name), w.Log.path(name)); err != nil {
+			return err
+		}
+	}
+	partial := w.Log.path(fullPath(d.level, d.n) + ".p")
+	if d.has == width {
+		if !d.fresh {
+			if err := durable.SyncName(w.Log.path(name)); err != nil {
+				return err
+			}
+		}
+		return os.RemoveAll(partial)
+	}
+	if !d.fresh {
+		return nil
+	}
+	others, err := os.ReadDir(partial)
+	if err != nil {
+		return err
+	}
+	for _, o := range others {
+		if o.Name() != filepath.Base(name) {
+			if err := os.Remove(filepath.Join(partial, o.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// overwrite opens a file, which it makes if need be, and has it hold data alone.
+// The blocks that the file has are used again: that is what makes it cheap.
+func overwrite(name string, data []byte) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() == 0 {
+		err = durable.Chmod(f, fileMode)
+	}
+	if err == nil {
+		_, err = f.WriteAt(data, 0)
+	}
+	if err == nil && info.Size() > int64(len(data)) {
+		err = f.Truncate(int64(len(data)))
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
