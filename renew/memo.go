@@ -85,6 +85,9 @@ type confirmMemo struct {
 	At      time.Time `json:"at,omitzero"`
 }
 
+// ErrJournal, in what went wrong with a target, says that its journal cannot be read.
+var ErrJournal = errors.New("the journal")
+
 const memoSchema = "meshpki/renewal/v1"
 
 // holding tells whether a credential is on its way.
@@ -106,12 +109,12 @@ func (r *Renewer) recall(ctx context.Context, t *Target) (*memo, error) {
 		return m, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the journal of %s: %w", t.Name, err)
+		return nil, fmt.Errorf("read %w of %s: %w", ErrJournal, t.Name, err)
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(m); err != nil || m.Schema != memoSchema || m.Target != t.Name {
-		return nil, fmt.Errorf("the journal of %s is damaged, or of a later version: %s", t.Name, t.key())
+		return nil, fmt.Errorf("%w of %s is damaged, or of a later version: %s", ErrJournal, t.Name, t.key())
 	}
 	return m, nil
 }

@@ -98,7 +98,7 @@ func Main(ctx context.Context, env *Env) (code int) {
 		if r := recover(); r != nil {
 			fmt.Fprintf(env.Stderr, "meshpki: error: internal error: %s\n", ui.Clean(fmt.Sprint(r)))
 			fmt.Fprintln(env.Stderr, "meshpki: hint: this is a defect of meshpki; please report it with the command that you ran")
-			code = chosen.polarity(codeFailed)
+			code = chosen.status(env.Args, codeFailed, nil)
 		}
 	}()
 	words, err := arrange(tree, env.Args[1:])
@@ -107,12 +107,15 @@ func Main(ctx context.Context, env *Env) (code int) {
 		err = run(ctx, env, tree, words)
 	}
 	if err != nil {
+		if chosen.plugin(env.Args) && !answered(err) { // who asks for one line shows only that
+			fmt.Fprint(env.Stdout, ui.NagiosLine(nagiosStates[nagiosUnknown], ui.Safe(plain(err))))
+		}
 		tell(env, err)
 	}
 	if ctx.Err() != nil && err != nil {
-		return chosen.polarity(codeInterrupted)
+		return chosen.status(env.Args, codeInterrupted, nil)
 	}
-	return chosen.polarity(exitCode(err))
+	return chosen.status(env.Args, exitCode(err), err)
 }
 
 // run runs the command of a line that has been put in order, or says its help.
@@ -218,15 +221,25 @@ func (c *call) say(d ui.Document) error {
 
 // format is text or json.
 func (c *call) format() (string, error) {
-	switch f := c.String("format"); {
-	case f != "" && f != "text" && f != "json":
+	if f := c.String("format"); f != "" && f != "text" && f != "json" {
 		return "", usagef("format %q is neither text nor json", f)
-	case c.Bool("json") && f == "text":
-		return "", usagef("--json and --format text contradict each other")
+	}
+	return c.form([]string{"text", "json"})
+}
+
+// form is one of the forms that the command has, text where none is asked for.
+func (c *call) form(known []string) (string, error) {
+	f := c.String("format")
+	if err := oneOf("format", f, known); err != nil {
+		return "", err
+	}
+	switch {
+	case c.Bool("json") && f != "" && f != "json":
+		return "", usagef("--json and --format %s contradict each other", f)
 	case c.Bool("json") || f == "json":
 		return "json", nil
 	}
-	return "text", nil
+	return orElse(f, "text"), nil
 }
 
 // notice says something beside the answer, on standard error.

@@ -30,13 +30,24 @@ const (
 	// What needs-renewal says to systemd.
 	codeNotDue = 1
 	codeElse   = 255
+	// What a plugin says to Nagios.
+	nagiosOK       = 0
+	nagiosWarning  = 1
+	nagiosCritical = 2
+	nagiosUnknown  = 3
 )
 
 // Errors that stand for an answer that has been given already; nothing more is said.
 var (
 	errNo      = errors.New("the answer is no")
 	errPartial = errors.New("some of it failed")
+	// What a plugin tells apart besides.
+	errWarning = fmt.Errorf("%w: there are warnings", errNo)
+	errUnknown = fmt.Errorf("%w: something cannot be read", errNo)
 )
+
+// answered tells whether an error is an answer that has been given.
+func answered(err error) bool { return errors.Is(err, errNo) || errors.Is(err, errPartial) }
 
 // usageError is a command line or a configuration that cannot be meant.
 type usageError struct{ text, hint string }
@@ -107,6 +118,17 @@ func is[E error](err error) bool {
 	return ok
 }
 
+// status is the exit code of a line that ended with that code and error.
+func (c *command) status(args []string, code int, err error) int {
+	switch {
+	case !c.plugin(args):
+		return c.polarity(code)
+	case code == codeDone, code == codeNo:
+		return nagiosCode(err)
+	}
+	return nagiosUnknown
+}
+
 // polarity turns a code round for the one command that speaks to systemd's
 // ExecCondition: 0 is due, 1 not due, and 255 everything else.
 func (c *command) polarity(code int) int {
@@ -119,9 +141,39 @@ func (c *command) polarity(code int) int {
 	return codeElse
 }
 
+// nagiosCode is what an answer, or an error, is to Nagios.
+func nagiosCode(err error) int {
+	switch {
+	case err == nil:
+		return nagiosOK
+	case errors.Is(err, errWarning):
+		return nagiosWarning
+	case errors.Is(err, errUnknown), !errors.Is(err, errNo):
+		return nagiosUnknown
+	}
+	return nagiosCritical
+}
+
+// plugin tells whether a line asks for a plugin's answer: also one that is wrong
+// otherwise, for its reader understands no other exit code.
+func (c *command) plugin(args []string) bool {
+	if c.name != "status" {
+		return false
+	}
+	for i, arg := range args {
+		switch {
+		case arg == "--":
+			return false
+		case arg == "--format=nagios", arg == "--format" && i+1 < len(args) && args[i+1] == "nagios":
+			return true
+		}
+	}
+	return false
+}
+
 // tell says an error and its hint on standard error. Answers have been given.
 func tell(env *Env, err error) {
-	if errors.Is(err, errNo) || errors.Is(err, errPartial) {
+	if answered(err) {
 		return
 	}
 	page := ui.NewPage(env.look(env.StderrTTY, slices.Contains(env.Args, "--no-color")))

@@ -40,10 +40,15 @@ func number(name string, value int, usage string) cli.Flag {
 
 // common are the flags that every command takes.
 func common(more ...cli.Flag) []cli.Flag {
+	return commonForms("the form of the answer: `text|json` (default text)", more...)
+}
+
+// commonForms are they where there are other forms than text and JSON.
+func commonForms(forms string, more ...cli.Flag) []cli.Flag {
 	return append(more,
 		text("dir", "the state `DIRECTORY` (default: MESHPKI_DIR, else ./pki)"),
 		text("config", "the manifest, a `FILE` (default: MESHPKI_CONFIG, else meshpki.yaml in the directory)"),
-		text("format", "the form of the answer: `text|json` (default text)"),
+		text("format", forms),
 		toggle("json", "short for --format json"),
 		toggle("no-color", "never use colour; NO_COLOR in the environment does the same"),
 	)

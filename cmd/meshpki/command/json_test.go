@@ -47,6 +47,7 @@ var documents = []struct {
 	{ui.Verification{}, true},
 	{ui.NeedsRenewal{}, true},
 	{ui.Renewal{}, true},
+	{ui.Status{}, false},
 	{ui.Demo{}, false},
 	{ui.Version{}, false},
 }

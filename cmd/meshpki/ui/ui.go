@@ -119,6 +119,11 @@ func (p *Page) Sign(s Sign) string {
 	return p.r.NewStyle().Foreground(lipgloss.Color(color)).Render(strings.TrimRight(plain, " ")) + plain[len(strings.TrimRight(plain, " ")):]
 }
 
+// colored gives s in one of the eight colours where there is colour.
+func (p *Page) colored(color, s string) string {
+	return p.r.NewStyle().Foreground(lipgloss.Color(color)).Render(s)
+}
+
 // Indent is the width of a sign's column on this page.
 func (p *Page) Indent() int {
 	if p.utf8 {
