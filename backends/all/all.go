@@ -6,6 +6,7 @@ import (
 
 	"github.com/meshpki/meshpki/backends"
 	"github.com/meshpki/meshpki/backends/file"
+	"github.com/meshpki/meshpki/backends/kms"
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/issue"
 )
@@ -35,6 +36,7 @@ func Registry() *backends.Registry {
 				return d.Outlook(name)
 			},
 		},
+		Keys: kms.Schemes(),
 		Stores: map[string]func(string, backends.Options) (issue.Store, error){
 			"file": func(path string, _ backends.Options) (issue.Store, error) {
 				return file.NewStore(path), nil

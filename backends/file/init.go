@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meshpki/meshpki/backends"
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/durable"
 	"github.com/meshpki/meshpki/internal/pemfile"
@@ -26,6 +27,7 @@ var (
 	ErrKeyFile    = errors.New("the file for the root's key exists already")
 	ErrRecovered  = errors.New("an earlier ca init was interrupted; it has been finished now")
 	errBadCAName  = errors.New("is no name for an authority: lower-case letters, digits and '-' only, 1 to 63 of them, not \"root\" or \"log\"")
+	errOneKey     = errors.New("the key URIs of root and intermediate name one key, and each must have its own")
 	errIncomplete = errors.New("the directory holds part of an authority and no record of how it came there")
 )
 
@@ -40,7 +42,11 @@ type InitOptions struct {
 	// OfflineRoot is a file outside the directory that the root's key goes to.
 	OfflineRoot string
 	URLs        ca.URLs // stand in the intermediate
-	Now         func() time.Time
+	// RootKeyURI and KeyURI say where the keys are made, or are already, if not in
+	// files; Open opens them.
+	RootKeyURI, KeyURI string
+	Open               backends.KeyOpener
+	Now                func() time.Time
 }
 
 // Everything is made in stagingName first. Its renaming to readyName is the
@@ -219,13 +225,16 @@ func commit(root *os.Root, offlineRoot string, rootKey []byte) error {
 // stage makes the whole authority beside where it will be, and syncs it. It gives
 // the root's key, encoded, which is not among it where the root is offline.
 func stage(ctx context.Context, root *os.Root, path string, o InitOptions) ([]byte, error) {
-	rootKey, err := ca.NewKey(o.KeyType)
+	rootKey, err := newKey(RootName, o.RootKeyURI, o)
 	if err != nil {
 		return nil, err
 	}
-	issuingKey, err := ca.NewKey(o.KeyType)
+	issuingKey, err := newKey(o.Settings.Issuing, o.KeyURI, o)
 	if err != nil {
 		return nil, err
+	}
+	if pemfile.SamePublicKey(rootKey.Public(), issuingKey.Public()) {
+		return nil, errOneKey
 	}
 	if err := stageDirs(root); err != nil {
 		return nil, err
@@ -299,19 +308,37 @@ func makeCAs(ctx context.Context, staging string, o InitOptions, rootKey, issuin
 	return [2]*x509.Certificate{root, chain.Leaf()}, nil
 }
 
-// stageKeys writes the keys but that of an offline root, and gives the root's.
+// newKey makes the key of an authority, or opens it where a key URI says.
+func newKey(name, uri string, o InitOptions) (crypto.Signer, error) {
+	switch {
+	case uri == "":
+		return ca.NewKey(o.KeyType)
+	case o.Open == nil:
+		return nil, fmt.Errorf("%s: %w", uri, errNoOpener)
+	}
+	return o.Open(name, uri, o.KeyType)
+}
+
+// stageKeys writes the keys, or the URIs of those that are in a device; that of an
+// offline root it gives instead.
 func stageKeys(root *os.Root, o InitOptions, rootKey, issuingKey crypto.Signer) ([]byte, error) {
-	data, err := encodeKey(issuingKey, o.Passphrase)
-	if err != nil {
+	if _, err := stageKey(root, o.Settings.Issuing, o.KeyURI, issuingKey, o.Passphrase, false); err != nil {
 		return nil, err
 	}
-	if err := durable.Create(root, filepath.Join(stagingName, keysDir, o.Settings.Issuing+".key"), data, secretMode); err != nil {
-		return nil, err
+	return stageKey(root, RootName, o.RootKeyURI, rootKey, o.RootPassphrase, o.OfflineRoot != "")
+}
+
+// stageKey writes one key, or its URI, and gives it encoded; what is elsewhere is
+// not written.
+func stageKey(root *os.Root, name, uri string, key crypto.Signer, passphrase []byte, elsewhere bool) ([]byte, error) {
+	if uri != "" {
+		return nil, durable.Create(root, filepath.Join(stagingName, keysDir, name+".uri"), []byte(uri+"\n"), secretMode)
 	}
-	if data, err = encodeKey(rootKey, o.RootPassphrase); err != nil || o.OfflineRoot != "" {
+	data, err := encodeKey(key, passphrase)
+	if err != nil || elsewhere {
 		return data, err
 	}
-	return data, durable.Create(root, filepath.Join(stagingName, keysDir, RootName+".key"), data, secretMode)
+	return data, durable.Create(root, filepath.Join(stagingName, keysDir, name+".key"), data, secretMode)
 }
 
 func encodeKey(key crypto.Signer, passphrase []byte) ([]byte, error) {

@@ -266,6 +266,7 @@ var owners = []struct {
 	{"github.com/hashicorp/cronexpr", []string{"renew"}, false},
 	{"go.step.sm/crypto/pemutil", []string{"internal/pemfile"}, false},
 	{"golang.org/x/crypto/scrypt", []string{"internal/pemfile"}, false},
+	{"go.step.sm/crypto/kms", []string{"backends/kms"}, false},
 	{"go.step.sm/crypto/keyutil", []string{"issue"}, false},
 	{"golang.org/x/mod/sumdb", []string{"backends/file", "backends/file/tilelog"}, false},
 	{"golang.org/x/sys", []string{"internal/durable", "backends/file", "renew"}, false},

@@ -212,6 +212,8 @@ func hintFor(err error) string {
 		return "meshpki ca list names them"
 	case errors.Is(err, file.ErrPending):
 		return "meshpki ca import takes in what the other machine signed"
+	case errors.Is(err, backends.ErrNoSuchKey):
+		return "a key URI finds what the device has under that name; MESHPKI_PIN_FILE names the file with its PIN"
 	case errors.Is(err, file.ErrNoKey):
 		return "--key FILE names the file that holds it"
 	case errors.Is(err, pemfile.ErrKeyEncrypted):

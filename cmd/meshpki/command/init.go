@@ -78,6 +78,8 @@ func initCommand() *command {
 			text("intermediate", "the intermediate's `NAME` (default issuing)"),
 			text("intermediate-validity", "how long the intermediate lives, a `DURATION` (default 3y)"),
 			text("root-passphrase-file", "the first line of `FILE` is the passphrase of the root's key"),
+			text("root-key", "keep the root's key where this key `URI` says: it is made there, unless it is there already"),
+			text("intermediate-key", "keep the intermediate's key where this key `URI` says"),
 			text("offline-root", "write the root's key to `FILE` and not into the directory"),
 		)...),
 		run: runInit,
@@ -115,7 +117,7 @@ func runInit(ctx context.Context, c *call) error {
 	doc := ui.Initialised{Dir: c.dir(), TrustDomain: td.String(), ClusterDomain: o.Settings.ClusterDomain,
 		Authorities: describeAuthorities(all, c.env.Now()), Now: c.env.Now()}
 	doc.OfflineRoot = o.OfflineRoot
-	doc.OnePassphrase = len(o.Passphrase) > 0 && string(o.Passphrase) == string(o.RootPassphrase)
+	doc.OnePassphrase = len(o.Passphrase) > 0 && o.RootKeyURI == "" && o.KeyURI == "" && string(o.Passphrase) == string(o.RootPassphrase)
 	return c.say(doc)
 }
 
@@ -159,12 +161,32 @@ func (c *call) initOptions() (file.InitOptions, spiffeid.TrustDomain, error) {
 	if err := c.caLife(&o); err != nil {
 		return o, td, err
 	}
+	if err := c.keyURIs(&o); err != nil {
+		return o, td, err
+	}
 	if o.OfflineRoot = c.String("offline-root"); o.OfflineRoot != "" {
 		if err := c.checkOffline(o.OfflineRoot); err != nil {
 			return o, td, err
 		}
 	}
 	return o, td, nil
+}
+
+// keyURIs reads where the keys are to be, if not in files.
+func (c *call) keyURIs(o *file.InitOptions) error {
+	o.RootKeyURI, o.KeyURI, o.Open = c.String("root-key"), c.String("intermediate-key"), c.openKey
+	for _, name := range []string{"root-key", "intermediate-key"} {
+		if ref := c.String(name); ref != "" && !c.env.Registry.IsKey(ref) {
+			return usagef("--%s: that is no key URI: pkcs11:…, tpmkms:… or awskms:… would be", name)
+		}
+	}
+	if o.RootKeyURI != "" && c.IsSet("offline-root") {
+		return usagef("--root-key and --offline-root exclude each other")
+	}
+	if o.RootKeyURI != "" && c.IsSet("root-passphrase-file") {
+		return usagef("--root-passphrase-file is of a key in a file, and --root-key names none").withHint("MESHPKI_PIN_FILE names the file with a device's PIN")
+	}
+	return nil
 }
 
 func (c *call) checkOffline(path string) error {
@@ -285,6 +307,9 @@ func (c *call) constraints(td spiffeid.TrustDomain) (ca.Constraints, error) {
 // initPassphrases finds the passphrases of the keys to be made: files and
 // environment first, then the terminal.
 func (c *call) initPassphrases(o *file.InitOptions) error {
+	if o.RootKeyURI != "" && o.KeyURI != "" {
+		return nil // devices have PINs, and ask for them as they are opened
+	}
 	var err error
 	if f := c.String("root-passphrase-file"); f != "" {
 		if o.RootPassphrase, err = c.readSecret(f); err != nil {
