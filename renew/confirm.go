@@ -17,6 +17,9 @@ import (
 // alarm, where a Confirm says nothing.
 const DefaultWithin = 10 * time.Minute
 
+// DefaultSettle is long enough for a server that was just told to reload.
+const DefaultSettle = 5 * time.Second
+
 // answerTimeout bounds one handshake.
 const answerTimeout = 10 * time.Second
 
@@ -31,6 +34,9 @@ type Confirm struct {
 	// Within is after how long without it to raise the alarm, for whoever keeps the
 	// time; 0 is DefaultWithin.
 	Within time.Duration
+	// Settle is how long one Check goes on looking: a server that was told to reload
+	// answers with what it had for a moment. 0 has it look once.
+	Settle time.Duration
 	// Dial makes the connections; nil is a net.Dialer.
 	Dial inspect.Dial
 }
@@ -50,12 +56,31 @@ func (c Confirm) Validate() error {
 // without resuming an earlier one. It is nil when as many in a row as asked showed
 // the leaf with that fingerprint (SHA-256, in lower-case hex). A server that demands
 // a certificate shows its own first, which is enough. The error says what is served
-// instead, or that nothing is. It tries once: to wait and try again is the caller's.
+// instead, or that nothing is. To come back later is the caller's.
 func (c Confirm) Check(ctx context.Context, fingerprint string) error {
 	endpoint, err := inspect.ParseEndpoint(c.Endpoint)
 	if err != nil {
 		return err
 	}
+	settled, pause := after(c.Settle), 50*time.Millisecond
+	for {
+		err := c.look(ctx, endpoint, fingerprint)
+		if err == nil || c.Settle == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-settled:
+			return err
+		case <-after(pause):
+			pause = min(2*pause, time.Second)
+		}
+	}
+}
+
+// look asks for as many answers as it takes.
+func (c Confirm) look(ctx context.Context, endpoint inspect.Endpoint, fingerprint string) error {
 	answers := max(c.Answers, 1)
 	for i := range answers {
 		served, err := inspect.Probe(ctx, inspect.ProbeOptions{Endpoint: endpoint, ServerName: c.ServerName, Timeout: answerTimeout, Dial: c.Dial})

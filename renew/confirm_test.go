@@ -1,6 +1,7 @@
 package renew
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,12 +10,15 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
+	"errors"
 	"io"
 	"math/big"
 	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // served is a certificate that signs itself, for those names, and its fingerprint.
@@ -109,6 +113,48 @@ func TestConfirm(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestConfirmSettles: what is served a moment after the reload is enough.
+func TestConfirmSettles(t *testing.T) {
+	old, _ := served(t, "a")
+	fresh, want := served(t, "a")
+	at, connections := serve(t, &tls.Config{}, func(n int64) *tls.Certificate {
+		if n < 3 {
+			return old
+		}
+		return fresh
+	})
+	if err := (Confirm{Endpoint: at, Answers: 2, Settle: time.Minute}).Check(t.Context(), want); err != nil || connections.Load() != 4 {
+		t.Errorf("%v after %d connections; want none after 4", err, connections.Load())
+	}
+}
+
+// TestConfirmGivesUp looks on for as long as it was told, and no longer.
+func TestConfirmGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for settle, want := range map[time.Duration]int{0: 1, time.Second: 6, 5 * time.Second: 10} {
+			looks, start := 0, time.Now()
+			c := Confirm{Endpoint: "a:1", Settle: settle, Dial: func(context.Context, string, string) (net.Conn, error) {
+				looks++
+				return nil, errors.New("nobody is there")
+			}}
+			err := c.Check(t.Context(), "00")
+			if took := time.Since(start); err == nil || took != settle || looks < want-1 || looks > want {
+				t.Errorf("%s: %v after %s and %d looks; want %d", settle, err, took, looks, want)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		hangs := Confirm{Endpoint: "a:1", Settle: time.Minute, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}}
+		if err := hangs.Check(ctx, "00"); err == nil || time.Since(start) != time.Second {
+			t.Errorf("%v after %s", err, time.Since(start))
+		}
+	})
 }
 
 // TestConfirmHostile: what a server calls itself does not reach a terminal as it is.

@@ -21,6 +21,7 @@ func (w *work) serve(ctx context.Context, c *issue.Credential) error {
 	}
 	w.sameSteps()
 	var failed error
+	told := false
 	for i, s := range w.t.Steps {
 		if w.m.Steps[i].Done {
 			continue
@@ -33,9 +34,10 @@ func (w *work) serve(ctx context.Context, c *issue.Credential) error {
 		if failed = w.step(ctx, i, s, c); failed != nil {
 			break
 		}
+		told = true
 	}
 	if failed == nil && w.t.Confirm != nil {
-		failed = w.confirm(ctx, c)
+		failed = w.confirm(ctx, c, told)
 	}
 	w.result.Steps = w.steps()
 	if failed == nil {
@@ -131,8 +133,9 @@ func pathIn(place, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// confirm looks whether the new certificate is served.
-func (w *work) confirm(ctx context.Context, c *issue.Credential) error {
+// confirm looks whether the new certificate is served; told says that who serves it
+// was told just now.
+func (w *work) confirm(ctx context.Context, c *issue.Credential, told bool) error {
 	if w.m.Confirm == nil {
 		w.m.Confirm = &confirmMemo{}
 	}
@@ -143,6 +146,9 @@ func (w *work) confirm(ctx context.Context, c *issue.Credential) error {
 	look := *w.t.Confirm
 	if names := c.Leaf().DNSNames; look.ServerName == "" && len(names) > 0 {
 		look.ServerName = names[0]
+	}
+	if m.Tries > 0 && !told {
+		look.Settle = 0 // it has had its time
 	}
 	err := look.Check(ctx, ca.Fingerprint(c.Leaf()))
 	m.Tries++

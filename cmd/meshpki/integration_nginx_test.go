@@ -25,6 +25,7 @@ import (
 type nginx struct {
 	t    *testing.T
 	port int
+	pid  string // its pid file
 	cmd  *exec.Cmd
 }
 
@@ -63,6 +64,7 @@ func startNginx(t *testing.T, c credential) *nginx {
 	t.Helper()
 	n := &nginx{t: t, port: freePort(t)}
 	scratch := t.TempDir()
+	n.pid = filepath.Join(scratch, "nginx.pid")
 	user := "" // whom the workers run as; only root can choose
 	if os.Geteuid() == 0 {
 		user = "user root;"

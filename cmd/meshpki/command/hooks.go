@@ -95,7 +95,7 @@ func confirmOf(m *config.Manifest, s *config.Service) (*renew.Confirm, error) {
 	if written == nil {
 		return nil, nil
 	}
-	c := &renew.Confirm{Endpoint: written.Endpoint, ServerName: written.ServerName, Answers: written.Answers, Within: renew.DefaultWithin}
+	c := &renew.Confirm{Endpoint: written.Endpoint, ServerName: written.ServerName, Answers: written.Answers, Within: renew.DefaultWithin, Settle: renew.DefaultSettle}
 	err := c.Validate()
 	if err == nil && written.Within != "" {
 		c.Within, err = config.ParseDuration(written.Within)

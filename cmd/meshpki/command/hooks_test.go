@@ -62,8 +62,8 @@ func TestStepsRefused(t *testing.T) {
 func TestConfirmOf(t *testing.T) {
 	for body, want := range map[string]*renew.Confirm{
 		"":                      nil,
-		"confirm: tls://a:8443": {Endpoint: "tls://a:8443", Within: 10 * time.Minute},
-		"confirm: {endpoint: 'a:1', serverName: b.c, answers: 3, within: 1d}": {Endpoint: "a:1", ServerName: "b.c", Answers: 3, Within: 24 * time.Hour},
+		"confirm: tls://a:8443": {Endpoint: "tls://a:8443", Within: 10 * time.Minute, Settle: 5 * time.Second},
+		"confirm: {endpoint: 'a:1', serverName: b.c, answers: 3, within: 1d}": {Endpoint: "a:1", ServerName: "b.c", Answers: 3, Within: 24 * time.Hour, Settle: 5 * time.Second},
 	} {
 		m, s := service(t, "    "+body+"\n")
 		if got, err := confirmOf(m, s); err != nil || !reflect.DeepEqual(got, want) {
