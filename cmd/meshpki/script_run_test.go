@@ -218,7 +218,8 @@ func smallDisk(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // scriptCondition answers for the conditions that are ours: [mount] whether a small
-// disk can be had, [user] whether a user can be had whom permissions bind.
+// disk can be had, [user] whether a user can be had whom permissions bind, [root]
+// whether this is root.
 func scriptCondition(cond string) (bool, error) {
 	switch cond {
 	case "mount":
@@ -234,6 +235,8 @@ func scriptCondition(cond string) (bool, error) {
 		return err == nil, nil
 	case "user":
 		return canBeOther(), nil
+	case "root":
+		return os.Geteuid() == 0, nil
 	}
 	return false, fmt.Errorf("unknown condition %q", cond)
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
+	"github.com/meshpki/meshpki/internal/guard"
 )
 
 // nowhere is a ledger that keeps nothing, for authorities that live as long as a call.
@@ -64,7 +65,7 @@ func (d *demo) start(ctx context.Context, name string, i *issued) (*demoService,
 		MinVersion:   tls.VersionTLS13,
 		Time:         d.c.env.Now,
 	})
-	guard(func(fault any) { s.arrived <- fmt.Sprint(fault) }, func() { _ = s.server.Serve(tlsListener) })
+	guard.Go(func(fault any) { s.arrived <- fmt.Sprint(fault) }, func() { _ = s.server.Serve(tlsListener) })
 	return s, nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/cmd/meshpki/config"
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
+	"github.com/meshpki/meshpki/internal/guard"
 	"github.com/meshpki/meshpki/internal/pemfile"
 	"github.com/meshpki/meshpki/internal/spiffeid"
 )
@@ -306,7 +307,7 @@ func (c *call) await(question string, read func() ([]byte, error)) ([]byte, erro
 	}
 	fmt.Fprint(c.env.Stderr, question)
 	given := make(chan answer, 1)
-	guard(func(fault any) { given <- answer{err: fmt.Errorf("%v", fault)} }, func() {
+	guard.Go(func(fault any) { given <- answer{err: fmt.Errorf("%v", fault)} }, func() {
 		text, err := read()
 		given <- answer{text, err}
 	})

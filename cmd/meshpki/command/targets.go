@@ -15,6 +15,7 @@ import (
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/cmd/meshpki/config"
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
+	"github.com/meshpki/meshpki/internal/durable"
 	"github.com/meshpki/meshpki/issue"
 	"github.com/meshpki/meshpki/renew"
 )
@@ -45,6 +46,10 @@ func (c *call) underCare() (*care, error) {
 	}
 	k := &care{c: c, dir: d, m: m, listed: map[string]int{}}
 	if m != nil {
+		// What is under care is done unattended, hooks and all.
+		if err := durable.Trusted(m.File, durable.None); err != nil {
+			return nil, withHint(fmt.Errorf("the manifest: %w", err), "chown root and chmod go-w what is named, or keep the manifest elsewhere")
+		}
 		for i := range m.Services {
 			k.listed[m.NamespaceOf(&m.Services[i])+"."+m.Services[i].Name] = i
 		}
