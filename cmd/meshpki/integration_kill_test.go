@@ -102,6 +102,9 @@ func (r trial) calls(t *testing.T, name string) []syscallAt {
 			continue // fchmodat2, of which an old strace knows no name to inject by
 		}
 		counts[m[1]]++
+		if m[1] == "write" && strings.Contains(m[2], `"\1\0\0\0\0\0\0\0", 8)`) {
+			continue // the runtime wakes a thread of its own
+		}
 		if m[1] == "openat" && !strings.Contains(m[2], "O_CREAT") {
 			continue
 		}

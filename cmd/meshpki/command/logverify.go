@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/meshpki/meshpki/backends/file"
 	"github.com/meshpki/meshpki/ca"
@@ -133,6 +134,9 @@ func (c *call) expected(ctx context.Context, d *file.Directory) (expected, error
 	for _, s := range services {
 		for _, place := range c.placesOf(ctx, s) {
 			set, _, err := place.Load(ctx)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // an interrupted first issue: nothing was handed out there
+			}
 			if err != nil {
 				all.problems = append(all.problems, fmt.Sprintf("%s: %v", place, err))
 				continue
