@@ -71,6 +71,15 @@ const (
 	EventStep      EventKind = "step"      // a step of a hook was tried
 	EventConfirm   EventKind = "confirm"   // a confirmation was tried
 	EventFailed    EventKind = "failed"
+
+	// Of a Loop, and of no target.
+	EventLooked    EventKind = "looked"    // everything under care was looked at
+	EventReady     EventKind = "ready"     // what was due at the start has had its turn
+	EventReloading EventKind = "reloading" // the manifest is about to be read again
+	EventReloaded  EventKind = "reloaded"  // or could not be, and the one before is kept
+	EventClock     EventKind = "clock"     // the clock was set, or time was slept through
+	EventReport    EventKind = "report"    // the pass could not be recorded
+	EventStopping  EventKind = "stopping"
 )
 
 // Event is one thing that happened, for a log. Err is nil where it went well.

@@ -2,6 +2,7 @@ package renew
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -191,14 +192,15 @@ func parseAll(ders [][]byte) ([]*x509.Certificate, error) {
 }
 
 // failed counts a failure, and says when a daemon tries again.
-func (m *memo) failed(problem string, now time.Time, wait func(failures int) time.Duration) {
+func (m *memo) failed(problem string, now time.Time, wait func(Failure) time.Duration, f Failure) {
 	if m.Failures == 0 {
 		m.Since = now.UTC()
 	}
 	m.Failures++
 	m.Problem = problem
 	if wait != nil {
-		m.Next = now.Add(wait(m.Failures)).UTC()
+		f.Count = cmp.Or(f.Count, m.Failures)
+		m.Next = now.Add(wait(f)).UTC()
 	}
 }
 

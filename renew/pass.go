@@ -34,8 +34,8 @@ type Renewer struct {
 	Ledger ca.Ledger
 	// Allow, if not nil, waits until a backend may be asked once more.
 	Allow func(ctx context.Context, ref string) error
-	// Backoff, if not nil, says how long to wait after so many failures in a row.
-	Backoff func(failures int) time.Duration
+	// Backoff, if not nil, says how long to wait after a failure.
+	Backoff func(Failure) time.Duration
 	// Lookup reads the environment, for steps that name variables of it.
 	Lookup func(name string) (string, bool)
 	// Emit, if not nil, is told what happens; several goroutines may call it at once.
@@ -278,7 +278,13 @@ func (p *pass) remembered(ctx context.Context, t *Target, res *Result) {
 		res.Standing, res.Err = StandsFailed, err
 		return
 	}
-	res.Failures, res.Since, res.Next = m.Failures, m.Since, m.Next
+	res.Failures, res.Since = m.Failures, m.Since
+	switch {
+	case m.Failures > 0 || m.holding():
+		res.Next = m.Next
+	case !m.Served.IsZero() && (res.Next.IsZero() || m.Served.Add(keptWhole).Before(res.Next)):
+		res.Next = m.Served.Add(keptWhole) // what is remembered is taken away then
+	}
 	w := &work{r: p.r, t: t, m: m, now: p.r.Now()}
 	res.Steps, res.Alarm = w.steps(), w.alarm()
 	if m.Confirm != nil {
@@ -366,7 +372,7 @@ func (p *pass) unfinished(ctx context.Context, w *work, err error) Result {
 		w.result.Err = err
 		return w.result
 	}
-	w.m.failed(err.Error(), w.now, p.r.Backoff)
+	w.m.failed(err.Error(), w.now, p.r.Backoff, w.failure())
 	if written := p.r.remember(ctx, w.t, w.m); written != nil {
 		err = errors.Join(err, written)
 	}

@@ -22,6 +22,9 @@ type Report struct {
 	Standings map[Standing]int `json:"standings"`
 	// Failing names those that failed or are pending, at most some of them.
 	Failing []string `json:"failing,omitempty"`
+	// Problem is what keeps the pass from being a good one though no target has failed:
+	// the manifest that a daemon goes by cannot be read any more.
+	Problem string `json:"problem,omitempty"`
 	// Good is the end of the last pass after which nothing failed or was pending.
 	Good time.Time `json:"good,omitzero"`
 }
@@ -52,7 +55,7 @@ func (r *Report) Bad() int { return r.Standings[StandsFailed] + r.Standings[Stan
 func (r *Report) Save(ctx context.Context, m Memory) error {
 	r.Began, r.Ended = r.Began.UTC(), r.Ended.UTC()
 	slices.Sort(r.Failing)
-	if r.Bad() == 0 {
+	if r.Bad() == 0 && r.Problem == "" {
 		r.Good = r.Ended
 	} else if last, err := LastReport(ctx, m); err == nil {
 		r.Good = last.Good

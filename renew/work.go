@@ -117,6 +117,10 @@ func (w *work) order(authority ca.Authority) (issue.Order, error) {
 	if err != nil {
 		return order, err
 	}
+	// One that was asked for long ago would soon end, or has: another is asked for.
+	if w.m.NotAfter.Sub(w.now) < order.Validity.NotAfter.Sub(w.now)/2 {
+		w.m.Key, w.m.CSR, w.m.Resume, w.m.NotAfter = nil, nil, nil, time.Time{}
+	}
 	switch {
 	case len(w.m.CSR) > 0:
 		if order.Key, err = w.m.key(); err != nil {
@@ -135,7 +139,7 @@ func (w *work) order(authority ca.Authority) (issue.Order, error) {
 // intend writes down what is about to be asked of an authority elsewhere, so that a
 // crash between its signing and our writing costs nothing, or one certificate at most.
 func (w *work) intend(ctx context.Context, order *issue.Order) error {
-	if len(w.m.CSR) == 0 || !order.Validity.NotAfter.After(w.now) {
+	if len(w.m.CSR) == 0 {
 		if err := order.Seal(); err != nil {
 			return err
 		}
@@ -270,6 +274,7 @@ func (w *work) complete(ctx context.Context, c *issue.Credential) error {
 			return err
 		}
 	}
+	w.result.Next = w.next()
 	w.m.forget()
 	w.m.succeeded()
 	if len(w.t.Steps) > 0 || w.t.Confirm != nil {

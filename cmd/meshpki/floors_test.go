@@ -269,6 +269,7 @@ var owners = []struct {
 	{"go.step.sm/crypto/kms", []string{"backends/kms"}, false},
 	{"go.step.sm/crypto/keyutil", []string{"issue"}, false},
 	{"golang.org/x/mod/sumdb", []string{"backends/file", "backends/file/tilelog"}, false},
+	{"golang.org/x/time", []string{"renew"}, false},
 	{"golang.org/x/sys", []string{"internal/durable", "backends/file", "renew"}, false},
 	{"github.com/rogpeppe/go-internal/testscript", []string{"cmd/meshpki"}, true},
 }
