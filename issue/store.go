@@ -99,3 +99,14 @@ type Purger interface {
 	// asked about, and an empty place has none.
 	Purge(ctx context.Context, doomed func(Files) bool) (int, error)
 }
+
+// Remover is implemented by a Store that can take away all that it keeps; it is found
+// by assertion.
+type Remover interface {
+	// Remove empties a place that is at version was, durably, keys first: every
+	// generation, and the place itself where nothing else is in it. kept names what is
+	// there and is not ours; it stays. It fails with ErrChanged where the place is no
+	// longer at that version. One that was interrupted is finished by another, also
+	// at the zero version, which is no error where nothing is left.
+	Remove(ctx context.Context, was Version) (kept []string, err error)
+}

@@ -79,6 +79,8 @@ func TestStore(t *testing.T, open func(t *testing.T) issue.Store, o StoreOptions
 		{"as many stay whole as are wanted", testWhole},
 		{"doomed keys are taken away, and no others", testPurge},
 		{"what drifted is named", testAudit},
+		{"a place is emptied", testRemove},
+		{"what is not ours outlives that", testRemoveKeeps},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, p) })
 	}

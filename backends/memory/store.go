@@ -25,7 +25,8 @@ type Store struct {
 
 	mu      sync.Mutex
 	set     issue.Set
-	version uint64 // counts the saves; 0 is the empty place
+	version uint64 // counts the saves
+	empty   bool   // nothing has been saved since it was emptied
 	kept    []kept // what was replaced, the newest first
 }
 
@@ -59,7 +60,7 @@ func (s *Store) Load(ctx context.Context) (issue.Set, issue.Version, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.version == 0 {
+	if s.at() == "" {
 		return issue.Set{}, "", fs.ErrNotExist
 	}
 	return clone(s.set), s.at(), nil
@@ -81,7 +82,7 @@ func (s *Store) Save(ctx context.Context, set issue.Set, was issue.Version) (iss
 	if s.at() != was {
 		return "", issue.ErrChanged
 	}
-	if s.version > 0 {
+	if s.at() != "" {
 		s.kept = append([]kept{{set: s.set, version: s.at()}}, s.kept...)
 	}
 	whole := max(1, set.Whole)
@@ -89,7 +90,7 @@ func (s *Store) Save(ctx context.Context, set issue.Set, was issue.Version) (iss
 		s.kept[i].strip()
 	}
 	s.kept = s.kept[:min(len(s.kept), whole+mostStripped)]
-	s.set = clone(set)
+	s.set, s.empty = clone(set), false
 	s.version++
 	return s.at(), nil
 }
@@ -107,7 +108,7 @@ func (s *Store) Audit(ctx context.Context, want issue.Set) ([]string, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.version == 0 {
+	if s.at() == "" {
 		return nil, fs.ErrNotExist
 	}
 	var found []string
@@ -165,9 +166,9 @@ func (s *Store) Purge(ctx context.Context, doomed func(issue.Files) bool) (int, 
 	return purged, nil
 }
 
-// at is the present version; the lock is held.
+// at is the present version, "" of the empty place; the lock is held.
 func (s *Store) at() issue.Version {
-	if s.version == 0 {
+	if s.version == 0 || s.empty {
 		return ""
 	}
 	return issue.Version(strconv.FormatUint(s.version, 10))
