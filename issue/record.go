@@ -66,6 +66,11 @@ const (
 	// FactFiles and FactRoots are the digests of the files and of the roots laid out.
 	FactFiles = "files"
 	FactRoots = "roots"
+	// FactFrom says that a manifest had the order (FromManifest), or is not there.
+	FactFrom = "from"
+	// FactFormer lists the places that earlier orders had, and the order has not, as
+	// JSON; it is there if there are any.
+	FactFormer = "former"
 )
 
 // Facts gives the facts to keep with a credential ordered as r and due then.

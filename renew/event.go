@@ -45,6 +45,11 @@ type Result struct {
 	Leaf *x509.Certificate
 	// Places say what is wrong with each place, in the target's order; "" is nothing.
 	Places []string
+	// Foreign say of each place that something else is kept there, and what; nil where
+	// that was not asked for, or nothing is to be done (Options.Try).
+	Foreign []string
+	// Former are places that the target had, and has no more.
+	Former []string
 	// Steps and Confirm say how far a hook and its confirmation are; only of a target
 	// whose certificate is not served yet.
 	Steps   []StepStanding

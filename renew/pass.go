@@ -52,6 +52,11 @@ type Options struct {
 	Force bool
 	// Wants tells of a decision whether it is to be acted on; nil acts on each.
 	Wants func(t *Target, d Decision) bool
+	// Try also sees, with DryRun, whether the places of what is to be done could be written.
+	Try bool
+	// Replace, if not nil, tells whether a place may be taken from a service
+	// (payment.prod), or from files that are not ours (""). They are kept aside.
+	Replace func(other string) bool
 	// Seen is a moment that is known to have been, such as the end of the last pass: a
 	// clock that is behind it is wrong.
 	Seen time.Time
@@ -247,7 +252,10 @@ func (p *pass) judge(ctx context.Context, t *Target) (*View, Decision, error) {
 
 // planned is how a target stands to which nothing is done.
 func (p *pass) planned(ctx context.Context, t *Target, v *View, d Decision) Result {
-	res := Result{Name: t.Name, Target: t, Decision: d, Reason: d.Reason, Leaf: v.Leaf, Places: v.Places, Next: d.Next}
+	res := Result{Name: t.Name, Target: t, Decision: d, Reason: d.Reason, Leaf: v.Leaf, Places: v.Places, Next: d.Next, Former: v.former(t)}
+	if p.o.Try && (d.Outcome == Renew || d.Outcome == Deliver) {
+		res.Foreign = v.try(ctx, t)
+	}
 	switch d.Outcome {
 	case Renew:
 		res.Standing = StandsDue
@@ -330,8 +338,8 @@ func (p *pass) locked(ctx context.Context, t *Target) Result {
 	if p.o.Wants != nil && !p.o.Wants(t, d) {
 		return p.planned(ctx, t, v, d)
 	}
-	w := &work{r: p.r, t: t, m: m, v: v, d: d, now: p.r.Now(), revoked: p.revoked}
-	w.result = Result{Name: t.Name, Target: t, Decision: d, Reason: d.Reason, Leaf: v.Leaf, Places: v.Places, Next: d.Next}
+	w := &work{r: p.r, t: t, m: m, v: v, d: d, now: p.r.Now(), revoked: p.revoked, replace: p.o.Replace}
+	w.result = Result{Name: t.Name, Target: t, Decision: d, Reason: d.Reason, Leaf: v.Leaf, Places: v.Places, Next: d.Next, Former: v.former(t)}
 	if m.holding() && (p.o.Force || w.superseded()) {
 		m.forget()
 	}

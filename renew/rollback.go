@@ -78,7 +78,7 @@ func previous(ctx context.Context, t *Target) (*issue.Credential, error) {
 		if !p.keeps() {
 			continue
 		}
-		before, err := previousAt(ctx, p)
+		before, err := previousAt(ctx, t, p)
 		if set, _, broken := p.Store.Load(ctx); err == nil && broken == nil {
 			if in := decode(p.Named, set.Files); len(in) > 0 && in[0].Equal(before.Leaf()) {
 				err = errNoPrevious
@@ -98,7 +98,7 @@ func previous(ctx context.Context, t *Target) (*issue.Credential, error) {
 	return c, nil
 }
 
-func previousAt(ctx context.Context, p Place) (*issue.Credential, error) {
+func previousAt(ctx context.Context, t *Target, p Place) (*issue.Credential, error) {
 	h, ok := p.Store.(issue.Historian)
 	if !ok {
 		return nil, errNoPrevious
@@ -109,6 +109,9 @@ func previousAt(ctx context.Context, p Place) (*issue.Credential, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if r, err := issue.RecordOf(set.Facts); err == nil && (r.Service != t.Record.Service || r.Namespace != t.Record.Namespace) {
+		return nil, errNoPrevious // the place was taken from another
 	}
 	c := &issue.Credential{Chain: decode(p.Named, set.Files)}
 	if len(c.Chain) == 0 {

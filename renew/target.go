@@ -29,6 +29,8 @@ type Target struct {
 	Backend string
 	// Listed says that a manifest names it; else it was issued without one.
 	Listed bool
+	// From is issue.FromManifest where a manifest names it, or did; it is kept with the files.
+	From string
 }
 
 // Place is one place of a target, with the names of its layouts.

@@ -33,6 +33,7 @@ type work struct {
 	// ready tells of each place whether it has the credential in hand.
 	ready   []bool
 	revoked ca.Revoked
+	replace func(other string) bool // as in Options
 }
 
 // do carries a decision out.
@@ -192,20 +193,10 @@ func (w *work) prepare(ctx context.Context) error {
 
 func (w *work) usable(ctx context.Context, i int, p Place) error {
 	s := w.v.seen[i]
-	if s.other != "" {
+	if s.other != "" && !w.mayReplace(s.other) {
 		return fmt.Errorf("it holds the certificate of %s: %w", s.other, issue.ErrForeign)
 	}
-	try, ok := p.Store.(issue.Preparer)
-	if !ok {
-		return nil
-	}
-	files := issue.Files{}
-	for _, l := range p.Named {
-		for _, name := range l.Files {
-			files[name] = issue.File{}
-		}
-	}
-	return try.Prepare(ctx, issue.Set{Files: files, Owner: p.Owner, Group: p.Group, Mode: p.Mode, Swap: p.Swap})
+	return p.try(ctx, w.mayReplace(""))
 }
 
 // deliver takes a new credential in hand: into the journal, where one step does not
@@ -296,11 +287,12 @@ func (w *work) publish(ctx context.Context, c *issue.Credential) (moved bool, er
 	if err != nil {
 		return false, err
 	}
+	issue.Trace(facts, w.t.From, w.v.former(w.t))
 	facts[issue.FactDelivered] = w.now.UTC().Format(time.RFC3339)
 	w.ready = make([]bool, len(w.t.Places))
 	var failed []error
 	for i, p := range w.t.Places {
-		set, err := p.Set(c, facts, false)
+		set, err := p.Set(c, facts, w.mayReplace(""))
 		if err != nil {
 			failed = append(failed, err)
 			continue
@@ -312,7 +304,7 @@ func (w *work) publish(ctx context.Context, c *issue.Credential) (moved bool, er
 			w.ready[i] = true
 			continue
 		}
-		if s.other != "" {
+		if s.other != "" && !w.mayReplace(s.other) {
 			err = fmt.Errorf("it holds the certificate of %s: %w", s.other, issue.ErrForeign)
 		} else {
 			set.Whole = w.whole()

@@ -112,6 +112,7 @@ type job struct {
 	record   issue.Record
 	notAfter time.Time
 	csr      []byte
+	from     string // issue.FromManifest, or by hand
 	backend  string
 	outputs  []issue.Output
 	shown    []string         // the places as they were given

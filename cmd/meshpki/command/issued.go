@@ -114,11 +114,21 @@ func (j *job) issue(ctx context.Context, authority ca.Authority) (*issued, error
 	if err != nil {
 		return nil, err
 	}
+	j.trace(facts)
 	if err := issue.Deliver(ctx, credential, outputs, versions, facts, j.force); err != nil {
 		return nil, withHint(err, "certificate %s is signed and recorded; nobody else has it. Mend the place and run it again",
 			ui.ShortHex(ca.FormatSerial(leaf.SerialNumber)))
 	}
 	return done, nil
+}
+
+// trace adds to the facts where the order is from, and which places it had formerly.
+func (j *job) trace(facts map[string]string) {
+	var kept []map[string]string
+	for _, l := range j.seen {
+		kept = append(kept, l.set.Facts)
+	}
+	issue.Trace(facts, j.from, j.record.Former(kept...))
 }
 
 // plan shows what issue would make.

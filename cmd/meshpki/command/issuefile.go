@@ -81,7 +81,7 @@ func (c *call) manifestJob(d *file.Directory, m *config.Manifest, s *config.Serv
 	wrong := func(field string, err error) error {
 		return m.Wrong(s.Place, strings.TrimSuffix(fmt.Sprintf("services[%d].%s", i, field), "."), err.Error())
 	}
-	j := &job{c: c, dir: d, force: c.Bool("force"), ifDue: true, dry: c.Bool("dry-run")}
+	j := &job{c: c, dir: d, force: c.Bool("force"), ifDue: true, dry: c.Bool("dry-run"), from: issue.FromManifest}
 	r := issue.Record{
 		Service: s.Name, Namespace: m.NamespaceOf(s), Kind: issue.Kind(s.Identity), SPIFFEID: s.SPIFFEID,
 		DNS: s.DNS, IP: s.IP, Email: s.Email, URI: s.URI, CommonName: s.CommonName,

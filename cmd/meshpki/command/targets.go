@@ -176,7 +176,7 @@ func (k *care) listedTarget(i int) (*renew.Target, error) {
 		return nil, errors.Join(renew.ErrAbort, err)
 	}
 	t := j.target(k.reuse)
-	t.Listed = true
+	t.Listed, t.From = true, issue.FromManifest
 	t.Policy.Windows = k.m.WindowsOf(&k.m.Services[i])
 	if err := serving(t, k.m, i); err != nil {
 		return nil, errors.Join(renew.ErrAbort, err)
@@ -228,6 +228,7 @@ func (k *care) unlistedTarget(ctx context.Context, s *file.Store) (*renew.Target
 			t.Places[i].Known = known
 		}
 	}
+	t.From = set.Facts[issue.FactFrom]
 	return t, nil
 }
 
