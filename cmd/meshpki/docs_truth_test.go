@@ -124,7 +124,7 @@ func TestDocsNameWhatThereIs(t *testing.T) {
 			}
 		}
 	}
-	for _, c := range []string{"probe", "plan", "apply", "units", "backend", "ca rotate", "ca export"} {
+	for _, c := range []string{"probe", "units", "backend", "ca rotate", "ca export"} {
 		if _, code := helpOf(strings.Fields(c)...); code == 0 {
 			t.Errorf("meshpki %s is there now: README.md and docs speak of it as to come", c)
 		}
@@ -168,7 +168,7 @@ func TestDocsMakeTargets(t *testing.T) {
 var docDocuments = []ui.Document{
 	ui.Initialised{}, ui.Authorities{}, ui.AuthorityShown{}, ui.Bundle{}, ui.CARequested{}, ui.CASigned{}, ui.CAImported{}, ui.KeyChanged{},
 	ui.Issued{}, ui.Inspection{}, ui.Verification{},
-	ui.NeedsRenewal{}, ui.RevokedMany{}, ui.CRL{}, ui.CrossSigned{}, ui.Log{}, ui.LogVerified{}, ui.Demo{}, ui.Version{},
+	ui.NeedsRenewal{}, ui.Plan{}, ui.Simulation{}, ui.RevokedMany{}, ui.CRL{}, ui.CrossSigned{}, ui.Log{}, ui.LogVerified{}, ui.Demo{}, ui.Version{},
 }
 
 // docParts are the objects that several documents have, by their headings.
@@ -179,6 +179,9 @@ var docParts = map[reflect.Type]string{
 	reflect.TypeFor[ui.Attribute]():             "An attribute",
 	reflect.TypeFor[ui.IssuedService]():         "A service",
 	reflect.TypeFor[ui.IssuedPlace]():           "A place",
+	reflect.TypeFor[ui.PlannedPlace]():          "A planned place",
+	reflect.TypeFor[ui.SimulationMargin]():      "A margin",
+	reflect.TypeFor[ui.SimulationLapse]():       "A lapse",
 	reflect.TypeFor[ui.DemoCall]():              "A call",
 	reflect.TypeFor[ui.LogEntry]():              "An entry",
 	reflect.TypeFor[ui.Revoked]():               "A revocation",

@@ -12,7 +12,7 @@ import (
 // examples PROGRAM pastes every line under EXAMPLES of the program's help, and of
 // the help of every command below it, into a shell, in the order in which somebody
 // reads them. A line that stands in several places is run once. Each must succeed;
-// of needs-renewal 1 is an answer too.
+// of needs-renewal 1 is an answer too, and of plan 3.
 func examples(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: examples program")
@@ -31,7 +31,7 @@ func examples(ts *testscript.TestScript, neg bool, args []string) {
 				}
 			}
 			code := codeOf(ts, ts.Exec("sh", "-c", line))
-			answer := strings.HasPrefix(line, args[0]+" needs-renewal ") && code == 1
+			answer := strings.HasPrefix(line, args[0]+" needs-renewal ") && code == 1 || strings.HasPrefix(line, args[0]+" plan") && code == 3
 			if code != 0 && !answer || strings.Contains(ts.ReadFile("stderr"), "error:") {
 				ts.Fatalf("%s\nends with exit code %d:\n%s", line, code, ts.ReadFile("stderr"))
 			}

@@ -48,6 +48,9 @@ var documents = []struct {
 	{ui.NeedsRenewal{}, true},
 	{ui.Renewal{}, true},
 	{ui.Status{}, false},
+	{ui.Plan{}, true},
+	{ui.Applied{}, true},
+	{ui.Simulation{}, false},
 	{ui.Demo{}, false},
 	{ui.Version{}, false},
 }

@@ -30,6 +30,8 @@ type RenewedService struct {
 type RenewedPlace struct {
 	To      string `json:"to"`
 	Problem string `json:"problem,omitempty"`
+	// Kept is what stays in a place that was emptied, for it is not ours.
+	Kept []string `json:"kept,omitempty"`
 }
 
 // RenewedStep is a step of a hook that is not done.
@@ -91,7 +93,7 @@ func (d Renewal) Text(p *Page) {
 	}
 	var parts []string
 	for _, state := range []struct{ name, said string }{
-		{"failed", "failed"}, {"pending", "pending"}, {"renewed", "renewed"}, {"delivered", "delivered again"}, {"due", "to be renewed"},
+		{"failed", "failed"}, {"pending", "pending"}, {"renewed", "renewed"}, {"delivered", "delivered again"}, {"removed", "removed"}, {"due", "to be renewed"},
 		{"drifted", "to be delivered again"}, {"held", "held by their issuer"}, {"waiting", "waiting for their window"}, {"fresh", "fresh"},
 	} {
 		if n := count[state.name]; n > 0 {
@@ -102,7 +104,7 @@ func (d Renewal) Text(p *Page) {
 		parts = []string{"nothing is under care here"}
 	}
 	p.Para(p.Indent(), strings.Join(parts, ", "))
-	for _, state := range []string{"failed", "pending", "renewed", "delivered", "due", "drifted", "held", "waiting"} {
+	for _, state := range []string{"failed", "pending", "renewed", "delivered", "removed", "due", "drifted", "held", "waiting"} {
 		for _, s := range d.List {
 			if s.State == state {
 				p.Blank()
@@ -143,6 +145,15 @@ func (s RenewedService) text(p *Page, now time.Time) {
 	for _, step := range s.Steps {
 		if step.Output != "" {
 			p.Field(column, "output", Clean(tail(step.Output)))
+		}
+	}
+	if s.State == "removed" {
+		for _, place := range s.Places {
+			p.Field(column, "from", Clean(place.To))
+			p.Field(column, "", Safe(place.Problem))
+			if len(place.Kept) > 0 {
+				p.Field(column, "kept", "not ours: "+Clean(List(place.Kept, 5)))
+			}
 		}
 	}
 	if s.State == "renewed" {
