@@ -5,7 +5,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/meshpki/meshpki/backends/file"
@@ -185,7 +187,27 @@ func (c *call) intermediateOptions(d *file.Directory, name string) (file.Interme
 	if shape.URI || c.Bool("spiffe-uri") {
 		o.Spec.URI = td
 	}
+	if shape.URI {
+		if err := c.noticeRoot(d, td.ID().String()); err != nil {
+			return o, err
+		}
+	}
 	return o, c.intermediateLife(d, &o, host)
+}
+
+// noticeRoot says when a consumer will look for an ID in the root, in vain.
+func (c *call) noticeRoot(d *file.Directory, id string) error {
+	roots, err := d.Bundle()
+	if err != nil {
+		return err
+	}
+	for _, r := range roots {
+		if !slices.ContainsFunc(r.URIs, func(u *url.URL) bool { return u.String() == id }) {
+			c.notice("warning: %s wants %s in the root's certificate too, and %s has it not; meshpki ca init --for %s makes one that has",
+				c.String("for"), id, ui.Clean(r.Subject.CommonName), c.String("for"))
+		}
+	}
+	return nil
 }
 
 // intermediateLife settles how long an intermediate lives: a default is cut to
