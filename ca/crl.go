@@ -19,6 +19,17 @@ type CRL struct {
 	ThisUpdate, NextUpdate time.Time
 	Entries                int
 	DER                    []byte
+	// Above are the revocations of the CA itself and of those above it, if any: who
+	// knows of them believes no list of this CA.
+	Above []Entry
+}
+
+// CRLOrder says what list is wanted.
+type CRLOrder struct {
+	NextUpdate time.Time
+	// Replaces is the SHA-256, in hex, of the list that the new one is to take the
+	// place of: it must be one that was recorded for this CA. Empty asks for no such thing.
+	Replaces string
 }
 
 // SHA256 is that of the list in DER, as lower-case hex.
@@ -49,22 +60,26 @@ func (i *Issuer) CheckCRL() error {
 }
 
 // CRL signs the list of the certificates of this CA that its ledger knows to be
-// revoked, valid from now until nextUpdate, and records it before it returns. Its
+// revoked, valid from now until NextUpdate, and records it before it returns. Its
 // number follows the clock, in milliseconds, and is higher than any recorded. An
 // expired certificate is left out once a list issued after its end has named it.
-// Of two lists made at once the caller sees to the order, with a lock. A *Refusal
-// says that this CA may sign no CRL.
-func (i *Issuer) CRL(ctx context.Context, nextUpdate time.Time) (*CRL, error) {
+// Of two lists made at once the caller sees to the order, with a lock. Errors to
+// branch on: ErrOtherCRL, *ValidityError, and *Refusal, by which this CA may sign none.
+func (i *Issuer) CRL(ctx context.Context, o CRLOrder) (*CRL, error) {
 	if err := i.CheckCRL(); err != nil {
 		return nil, err
 	}
 	now := i.Now().UTC().Truncate(time.Second)
-	if nextUpdate = nextUpdate.UTC().Truncate(time.Second); !nextUpdate.After(now) {
+	nextUpdate := o.NextUpdate.UTC().Truncate(time.Second)
+	if !nextUpdate.After(now) {
 		return nil, &ValidityError{Problem: "a CRL must end after it begins"}
 	}
-	past, err := i.revocations(ctx)
+	past, err := i.revocations(ctx, o.Replaces)
 	if err != nil {
 		return nil, err
+	}
+	if o.Replaces != "" && !past.found {
+		return nil, ErrOtherCRL
 	}
 	number := big.NewInt(i.Now().UnixMilli())
 	if next := new(big.Int).Add(past.number, big.NewInt(1)); next.Cmp(number) > 0 {
@@ -82,7 +97,7 @@ func (i *Issuer) CRL(ctx context.Context, nextUpdate time.Time) (*CRL, error) {
 	if err != nil {
 		return nil, err
 	}
-	crl := &CRL{Number: number, ThisUpdate: now, NextUpdate: nextUpdate, Entries: count, DER: der}
+	crl := &CRL{Number: number, ThisUpdate: now, NextUpdate: nextUpdate, Entries: count, DER: der, Above: past.above}
 	entry := Entry{Kind: KindCRL, At: now, Issuer: i.Certificate.Subject.String(), IssuerKey: hex.EncodeToString(i.Certificate.SubjectKeyId),
 		NotAfter: nextUpdate, Number: number.String(), SHA256: crl.SHA256()}
 	if err := i.Ledger.Record(ctx, entry); err != nil {
@@ -106,16 +121,26 @@ type endings struct {
 	list   []ending
 	number *big.Int // of the last CRL; 0 where there is none
 	last   int64    // when that one was made
+	found  bool     // whether the list that is looked for is one of its own
+	above  []Entry  // revocations of the CA itself and of those above it
 }
 
-// revocations reads the ledger for those of this CA.
-func (i *Issuer) revocations(ctx context.Context) (*endings, error) {
+// revocations reads the ledger for those of this CA, and for a list of its own.
+func (i *Issuer) revocations(ctx context.Context, list string) (*endings, error) {
 	own, past := hex.EncodeToString(i.Certificate.SubjectKeyId), &endings{number: new(big.Int)}
+	chain := map[[2]string]bool{}
+	for _, c := range i.chain() {
+		chain[[2]string{hex.EncodeToString(c.AuthorityKeyId), FormatSerial(c.SerialNumber)}] = true
+	}
 	seen := map[[20]byte]int{}
 	for e, err := range Sift(ctx, i.Ledger, KindRevocation, KindCRL) {
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("read the ledger: %w", err)
+		case e.Kind == KindRevocation && chain[[2]string{e.IssuerKey, e.Serial}]:
+			past.above = append(past.above, e)
+		}
+		switch {
 		case e.IssuerKey != own:
 		case e.Kind == KindCRL:
 			number, ok := new(big.Int).SetString(e.Number, 10)
@@ -126,6 +151,7 @@ func (i *Issuer) revocations(ctx context.Context) (*endings, error) {
 				past.number = number
 			}
 			past.last = max(past.last, e.At.Unix())
+			past.found = past.found || e.SHA256 == list
 		default:
 			if err := past.add(e, seen); err != nil {
 				return nil, err

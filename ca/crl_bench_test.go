@@ -43,7 +43,7 @@ func BenchmarkCRLToBare(b *testing.B) {
 	ledger := &endless{count: entries, key: hex.EncodeToString(issuer.Certificate.SubjectKeyId)}
 	issuer.Ledger = ledger
 	ours := func() {
-		crl, err := issuer.CRL(b.Context(), now.Add(7*day))
+		crl, err := issuer.CRL(b.Context(), CRLOrder{NextUpdate: now.Add(7 * day)})
 		if err != nil || crl.Entries != entries {
 			b.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func BenchmarkCRLMemory(b *testing.B) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			if _, err := issuer.CRL(b.Context(), now.Add(7*day)); err != nil {
+			if _, err := issuer.CRL(b.Context(), CRLOrder{NextUpdate: now.Add(7 * day)}); err != nil {
 				b.Error(err)
 			}
 		}()

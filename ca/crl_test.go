@@ -21,7 +21,7 @@ func revocationOf(i *Issuer, serial string, reason Reason, at, notAfter time.Tim
 // mustCRL makes a list and reads it with crypto/x509.
 func mustCRL(t testing.TB, i *Issuer) (*CRL, *x509.RevocationList) {
 	t.Helper()
-	crl, err := i.CRL(t.Context(), i.Now().Add(7*day))
+	crl, err := i.CRL(t.Context(), CRLOrder{NextUpdate: i.Now().Add(7 * day)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestCRLIsWhatX509Makes(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		crl, err := issuer.CRL(t.Context(), now.Add(day))
+		crl, err := issuer.CRL(t.Context(), CRLOrder{NextUpdate: now.Add(day)})
 		if err != nil {
 			t.Fatalf("%d entries: %v", count, err)
 		}
@@ -206,7 +206,7 @@ func TestCRLIsRefused(t *testing.T) {
 	anonymous.Certificate = &nameless
 	for citation, issuer := range map[string]*Issuer{"RFC 5280, Section 4.2.1.3": unable, "RFC 5280, Section 6.3.3": expired, "RFC 5280, Section 5.2.1": anonymous} {
 		before := signed(issuer)
-		_, err := issuer.CRL(t.Context(), issuer.Now().Add(day))
+		_, err := issuer.CRL(t.Context(), CRLOrder{NextUpdate: issuer.Now().Add(day)})
 		if r := refusal(t, "a CRL", err); r != nil && r.Citation != citation {
 			t.Errorf("cites %s, want %s", r.Citation, citation)
 		}
@@ -216,10 +216,39 @@ func TestCRLIsRefused(t *testing.T) {
 	}
 	early := newIssuer(t)
 	early.Now = func() time.Time { return early.Certificate.NotBefore.Add(-time.Second) }
-	_, err := early.CRL(t.Context(), now.Add(day))
+	_, err := early.CRL(t.Context(), CRLOrder{NextUpdate: now.Add(day)})
 	asValidity(t, "a CA that is not valid yet", err)
-	_, err = newIssuer(t).CRL(t.Context(), now)
+	_, err = newIssuer(t).CRL(t.Context(), CRLOrder{NextUpdate: now})
 	asValidity(t, "a list without time", err)
+}
+
+func TestCRLTakesThePlaceOfItsOwn(t *testing.T) {
+	issuer := newIssuer(t)
+	first, _ := mustCRL(t, issuer)
+	if _, err := issuer.CRL(t.Context(), CRLOrder{NextUpdate: now.Add(day), Replaces: first.SHA256()}); err != nil {
+		t.Errorf("its own list: %v", err)
+	}
+	another := newIssuer(t)
+	another.Ledger = issuer.Ledger
+	before := signed(another)
+	if _, err := another.CRL(t.Context(), CRLOrder{NextUpdate: now.Add(day), Replaces: first.SHA256()}); !errors.Is(err, ErrOtherCRL) || signed(another) != before {
+		t.Errorf("another's list: %v; want ErrOtherCRL", err)
+	}
+}
+
+func TestCRLTellsOfRevokedCAs(t *testing.T) {
+	root := newRoot(t, rootSpec())
+	issuer := below(t, root, issuingSpec())
+	if crl, _ := mustCRL(t, issuer); len(crl.Above) != 0 {
+		t.Errorf("nobody is revoked, and it tells of %+v", crl.Above)
+	}
+	if err := root.Revoke(t.Context(), issuer.Certificate.SerialNumber, CACompromise); err != nil {
+		t.Fatal(err)
+	}
+	crl, _ := mustCRL(t, issuer)
+	if len(crl.Above) != 1 || crl.Above[0].Reason != "cACompromise" || crl.Entries != 0 {
+		t.Errorf("%d entries, above %+v", crl.Entries, crl.Above)
+	}
 }
 
 func TestCRLIsRecordedFirst(t *testing.T) {
@@ -230,7 +259,7 @@ func TestCRLIsRecordedFirst(t *testing.T) {
 	} {
 		issuer := newIssuer(t)
 		issuer.Ledger = ledger
-		crl, err := issuer.CRL(t.Context(), now.Add(day))
+		crl, err := issuer.CRL(t.Context(), CRLOrder{NextUpdate: now.Add(day)})
 		if crl != nil || !errors.Is(err, full) && !errors.Is(err, broken) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -244,7 +273,7 @@ func TestCRLIsRecordedFirst(t *testing.T) {
 		e.IssuerKey = hex.EncodeToString(issuer.Certificate.SubjectKeyId)
 		_ = issuer.Ledger.Record(t.Context(), e)
 		before := signed(issuer)
-		if _, err := issuer.CRL(t.Context(), now.Add(day)); err == nil || signed(issuer) != before {
+		if _, err := issuer.CRL(t.Context(), CRLOrder{NextUpdate: now.Add(day)}); err == nil || signed(issuer) != before {
 			t.Errorf("%+v: %v", e, err)
 		} else {
 			readsWell(t, err)

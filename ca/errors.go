@@ -9,6 +9,7 @@ import (
 // Errors that a caller can branch on.
 var (
 	ErrRevoked       = errors.New("already revoked")
+	ErrOtherCRL      = errors.New("is no CRL of this authority that the ledger knows")
 	ErrUnknownSerial = errors.New("no certificate of that serial number was ever signed here")
 )
 

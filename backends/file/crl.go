@@ -2,20 +2,18 @@ package file
 
 import (
 	"context"
-	"encoding/hex"
 	"path/filepath"
-	"time"
 
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/durable"
 )
 
-// CRL signs the list of the certificates of an authority that are revoked, valid
-// until nextUpdate, and hands it to release once it is recorded; "" is the issuing
+// CRL signs the list of the certificates of an authority that are revoked,
+// as it is ordered, and hands it to release once it is recorded; "" is the issuing
 // intermediate. Of several at once one comes after the other, release included, so
 // that the last one that is released has the highest number and the most entries.
-// Errors to branch on: ErrNoAuthority, ErrNoKey, *ca.Refusal, *ca.ValidityError.
-func (d *Directory) CRL(ctx context.Context, name string, from KeySource, nextUpdate time.Time, release func(*ca.CRL) error) error {
+// Errors to branch on: ErrNoAuthority, ErrNoKey, ca.ErrOtherCRL, *ca.Refusal, *ca.ValidityError.
+func (d *Directory) CRL(ctx context.Context, name string, from KeySource, o ca.CRLOrder, release func(*ca.CRL) error) error {
 	a, err := d.Authority(name)
 	if err != nil {
 		return err
@@ -33,23 +31,9 @@ func (d *Directory) CRL(ctx context.Context, name string, from KeySource, nextUp
 		return err
 	}
 	defer lock.Release()
-	crl, err := issuer.CRL(ctx, nextUpdate)
+	crl, err := issuer.CRL(ctx, o)
 	if err != nil {
 		return err
 	}
 	return release(crl)
-}
-
-// SignedCRL tells whether a CRL of an authority, of that SHA-256 in hex, was signed here.
-func (d *Directory) SignedCRL(ctx context.Context, a Authority, sha256 string) (bool, error) {
-	own := hex.EncodeToString(a.Certificate.SubjectKeyId)
-	for e, err := range ca.Sift(ctx, d.Ledger(), ca.KindCRL) {
-		if err != nil {
-			return false, err
-		}
-		if e.IssuerKey == own && e.SHA256 == sha256 {
-			return true, nil
-		}
-	}
-	return false, nil
 }

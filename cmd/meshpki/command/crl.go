@@ -87,17 +87,18 @@ func runCRL(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	nextUpdate, err := c.nextUpdate(a)
-	if err != nil {
+	var o ca.CRLOrder
+	if o.NextUpdate, err = c.nextUpdate(a); err != nil {
 		return err
 	}
-	if err := c.checkCRLFile(ctx, d, a, out); err != nil {
+	if o.Replaces, err = c.replacedCRL(out); err != nil {
 		return err
 	}
-	if err := c.noticeRevoked(ctx, d, a); err != nil {
-		return err
+	err = d.CRL(ctx, a.Name, c.keySource(), o, func(crl *ca.CRL) error { return c.releaseCRL(a, crl, out) })
+	if errors.Is(err, ca.ErrOtherCRL) {
+		return withHint(fmt.Errorf("%s exists, and is no CRL of %s that this ledger knows", out, a.Name), "--force replaces it")
 	}
-	return d.CRL(ctx, a.Name, c.keySource(), nextUpdate, func(crl *ca.CRL) error { return c.releaseCRL(a, crl, out) })
+	return err
 }
 
 // nextUpdate settles until when the list is valid: a default is cut to the
@@ -121,64 +122,54 @@ func (c *call) nextUpdate(a file.Authority) (time.Time, error) {
 		return next, nil
 	}
 	if c.IsSet("valid-for") {
-		return next, usagef("--valid-for: the list would outlive %s, which ends %s", a.Certificate.Subject.CommonName, ui.Date(end))
+		return next, usagef("--valid-for: the list would outlive %s, which ends %s", ui.Clean(a.Certificate.Subject.CommonName), ui.Date(end))
 	}
 	c.notice("the list ends with %s, on %s", ui.Clean(a.Certificate.Subject.CommonName), ui.Day(end))
 	return end, nil
 }
 
-// checkCRLFile sees that nothing is replaced but a list of the same authority that
-// was signed here.
-func (c *call) checkCRLFile(ctx context.Context, d *file.Directory, a file.Authority, out string) error {
+// replacedCRL is the SHA-256 of the list in the file that is to be replaced: nothing
+// else than a list of the same authority is. Empty, where there is no such file, or
+// --force has answered.
+func (c *call) replacedCRL(out string) (string, error) {
 	if out == "" {
-		return nil
+		return "", nil
 	}
 	if c.within(out) {
-		return usagef("--out: %s lies inside the state directory", out)
+		return "", usagef("--out: %s lies inside the state directory", out)
 	}
 	if c.Bool("force") {
-		return nil
+		return "", nil
 	}
 	f, err := os.Open(out)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return "", nil
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxCRL))
 	if err != nil {
-		return err
+		return "", err
 	}
 	if block, _ := pem.Decode(data); block != nil {
 		data = block.Bytes
 	}
 	sum := sha256.Sum256(data)
-	known, err := d.SignedCRL(ctx, a, hex.EncodeToString(sum[:]))
-	if err == nil && !known {
-		err = withHint(fmt.Errorf("%s exists, and is no CRL of %s that this ledger knows", out, a.Name), "--force replaces it")
-	}
-	return err
-}
-
-// noticeRevoked says when a list comes from an authority that is itself revoked.
-func (c *call) noticeRevoked(ctx context.Context, d *file.Directory, a file.Authority) error {
-	revoked, err := d.Ledger().Revoked(ctx)
-	if err != nil {
-		return err
-	}
-	for _, cert := range append([]*x509.Certificate{a.Certificate}, a.Above...) {
-		if e, gone := revoked.Certificate(cert); gone {
-			c.notice("warning: %s was revoked on %s (%s): who knows it believes no list of %s", ui.Clean(cert.Subject.CommonName),
-				ui.Day(e.At), e.Reason, a.Name)
-		}
-	}
-	return nil
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // releaseCRL hands out a list that has been recorded.
 func (c *call) releaseCRL(a file.Authority, crl *ca.CRL, out string) error {
+	for _, e := range crl.Above {
+		for _, cert := range append([]*x509.Certificate{a.Certificate}, a.Above...) {
+			if ca.FormatSerial(cert.SerialNumber) == e.Serial {
+				c.notice("warning: %s was revoked on %s (%s): who knows it believes no list of %s", ui.Clean(cert.Subject.CommonName),
+					ui.Day(e.At), e.Reason, a.Name)
+			}
+		}
+	}
 	data := crl.DER
 	if c.String("as") != "der" {
 		data = pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: crl.DER})
