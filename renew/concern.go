@@ -109,10 +109,9 @@ type Trouble string
 
 // The troubles.
 const (
-	TroubleNever  Trouble = "never"  // no pass was ever recorded
-	TroubleOld    Trouble = "old"    // the last successful pass is too long ago
-	TroubleLost   Trouble = "lost"   // the manifest has lost all its services
-	TroubleRecord Trouble = "record" // the record of the last pass cannot be read
+	TroubleNever Trouble = "never" // no pass was ever recorded
+	TroubleOld   Trouble = "old"   // the last successful pass is too long ago
+	TroubleLost  Trouble = "lost"  // the manifest has lost all its services
 )
 
 // Troubles tells what is wrong with the passes: report is that of the last one, nil

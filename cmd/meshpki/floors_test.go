@@ -272,6 +272,8 @@ var owners = []struct {
 	{"golang.org/x/time", []string{"renew"}, false},
 	{"golang.org/x/sys", []string{"internal/durable", "backends/file", "renew"}, false},
 	{"github.com/rogpeppe/go-internal/testscript", []string{"cmd/meshpki"}, true},
+	{"golang.org/x/net/html", []string{"cmd/meshpki/ui"}, true},
+	{"github.com/prometheus/common", []string{"cmd/meshpki/ui"}, true},
 }
 
 // checkOwners: every import that is neither the standard library's nor ours is

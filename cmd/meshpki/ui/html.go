@@ -194,12 +194,12 @@ func htmlIssuers(d Status) []*htmlIssuer {
 	for _, s := range d.Services {
 		i := known[s.Authority]
 		if i == nil {
-			name := "no certificate yet"
+			name, role := "no certificate yet", ""
 			if s.Issuer != "" || !s.Ends.IsZero() {
-				name = Clean(orName(s.Issuer, "an issuer without a name"))
+				name, role = Clean(orName(s.Issuer, "an issuer without a name")), "elsewhere"
 			}
 			if i = known["/"+name]; i == nil {
-				i = &htmlIssuer{Level: LevelFine, Name: name, Role: "elsewhere"}
+				i = &htmlIssuer{Level: LevelFine, Name: name, Role: role}
 				known["/"+name] = i
 				top = append(top, i)
 			}

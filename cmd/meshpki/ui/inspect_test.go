@@ -69,6 +69,8 @@ func documents(t testing.TB) map[string]ui.Document {
 	nothing := func(*inspect.Options) {}
 	issuing := inspect.Certificates(objects(t, "good-intermediate.pem"))
 	return map[string]ui.Document{
+		"status":          status(),
+		"status-fine":     allFine(),
 		"inspect-leaf":    inspection(t, "good-leaf.pem"),
 		"inspect-several": inspection(t, "good-noise.pem", "good-request.pem", "good-crl.pem", "good-key-encrypted.pem"),
 		"inspect-hostile": inspection(t, "wrong-control-characters-leaf.pem"),
