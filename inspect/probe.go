@@ -110,8 +110,8 @@ func handshake(ctx context.Context, conn net.Conn, name string) (*Served, error)
 		ServerName: name,
 		// To say what is, old versions and suites have to be spoken, and nothing verified.
 		// Nothing is sent over this connection.
-		InsecureSkipVerify: true,             //nolint:gosec // this looks, it does not trust
-		MinVersion:         tls.VersionTLS10, //nolint:gosec // likewise
+		InsecureSkipVerify: true, //nolint:gosec // this looks, it does not trust
+		MinVersion:         tls.VersionTLS10,
 		CipherSuites:       everySuite(),
 		// A server's demand is answered with none, so that it is seen.
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -120,8 +120,9 @@ func handshake(ctx context.Context, conn net.Conn, name string) (*Served, error)
 		},
 		// Called before the handshake's end, which a server that demands a certificate
 		// does not let come (in TLS 1.2).
-		VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
-			return served.read(raw)
+		VerifyConnection: func(state tls.ConnectionState) error {
+			served.Chain = state.PeerCertificates
+			return nil
 		},
 	}
 	client := tls.Client(conn, config)
@@ -140,18 +141,6 @@ func handshake(ctx context.Context, conn net.Conn, name string) (*Served, error)
 	state := client.ConnectionState()
 	served.Version, served.CipherSuite = state.Version, state.CipherSuite
 	return served, nil
-}
-
-func (s *Served) read(raw [][]byte) error {
-	s.Chain = nil
-	for _, der := range raw {
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			return err
-		}
-		s.Chain = append(s.Chain, c)
-	}
-	return nil
 }
 
 // everySuite are the suites that a server may still insist on.

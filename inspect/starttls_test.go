@@ -19,8 +19,11 @@ func talk(turns ...turn) func(io.ReadWriter) error {
 	return func(rw io.ReadWriter) error {
 		for _, turn := range turns {
 			heard := make([]byte, len(turn.hears))
-			if _, err := io.ReadFull(rw, heard); err != nil || string(heard) != turn.hears {
-				return fmt.Errorf("heard %q, %v", heard, err)
+			if _, err := io.ReadFull(rw, heard); err != nil {
+				return err
+			}
+			if string(heard) != turn.hears {
+				return fmt.Errorf("heard %q", heard)
 			}
 			if _, err := io.WriteString(rw, turn.says); err != nil {
 				return err
