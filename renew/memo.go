@@ -194,7 +194,7 @@ func parseAll(ders [][]byte) ([]*x509.Certificate, error) {
 // failed counts a failure, and says when a daemon tries again.
 func (m *memo) failed(problem string, now time.Time, wait func(Failure) time.Duration, f Failure) {
 	if m.Failures == 0 {
-		m.Since = now.UTC()
+		m.Since = now.UTC().Truncate(time.Second)
 	}
 	m.Failures++
 	m.Problem = problem

@@ -53,7 +53,7 @@ func (r *Report) Bad() int { return r.Standings[StandsFailed] + r.Standings[Stan
 
 // Save records the pass, durably, in place of the one before.
 func (r *Report) Save(ctx context.Context, m Memory) error {
-	r.Began, r.Ended = r.Began.UTC(), r.Ended.UTC()
+	r.Began, r.Ended = r.Began.UTC().Truncate(time.Second), r.Ended.UTC().Truncate(time.Second)
 	slices.Sort(r.Failing)
 	if r.Bad() == 0 && r.Problem == "" {
 		r.Good = r.Ended

@@ -231,6 +231,11 @@ func (w *work) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// What is laid out has been checked as a whole each time, whatever lay between.
+	if err := c.Check(w.now); err != nil {
+		w.m.forget()
+		return fmt.Errorf("what was on its way is dropped: %w", err)
+	}
 	return w.complete(ctx, c)
 }
 
