@@ -70,6 +70,16 @@ func TestWholeGroupIsEnded(t *testing.T) {
 	}
 }
 
+// TestAskedFirst: a program may tidy up before it is ended, and has failed all the same.
+func TestAskedFirst(t *testing.T) {
+	s := hook(t, "tidy")
+	s.Timeout = limit
+	out, err := s.Run(t.Context(), hookFacts())
+	if err == nil || !strings.HasSuffix(err.Error(), `was ended: not done within 1s; it said "tidied up"`) || string(out) != "working\ntidied up\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
 func TestDeafIsKilled(t *testing.T) {
 	t.Parallel()
 	s := hook(t, "deaf")

@@ -30,6 +30,12 @@ func asHook(what string, args []string) int {
 	case "hang":
 		fmt.Println("waiting")
 		time.Sleep(time.Minute)
+	case "tidy": // when it is asked to end
+		asked := make(chan os.Signal, 1)
+		signal.Notify(asked, syscall.SIGTERM)
+		fmt.Println("working")
+		<-asked
+		fmt.Println("tidied up")
 	case "deaf": // to being asked to end
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("not listening")
