@@ -333,6 +333,9 @@ func kindOf(data []byte) (ca.Kind, bool) {
 
 // decode reads an entry.
 func (l *Ledger) decode(data []byte, number int64) (ca.Entry, error) {
+	if e, ok := plainEntry(data); ok {
+		return e, nil
+	}
 	var e ca.Entry
 	if err := json.Unmarshal(data, &e); err != nil {
 		return e, &LedgerError{Path: l.path(logDir), Entry: number, Problem: "is none of this version of meshpki"}
