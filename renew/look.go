@@ -133,14 +133,15 @@ func decode(named []layout.Named, files issue.Files) []*x509.Certificate {
 
 // keyOf reads the private key of a set.
 func keyOf(set issue.Set) (crypto.Signer, error) {
-	for _, name := range secretNames(set) {
-		key, err := pemfile.ParseKey(set.Files[name].Data, nil)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		return key, nil
+	names := secretNames(set)
+	if len(names) == 0 {
+		return nil, errors.New("the private key is missing")
 	}
-	return nil, errors.New("the private key is missing")
+	key, err := pemfile.ParseKey(set.Files[names[0]].Data, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", names[0], err)
+	}
+	return key, nil
 }
 
 // choose takes the newest whole credential for the one in use: after a delivery that

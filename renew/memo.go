@@ -86,7 +86,7 @@ type confirmMemo struct {
 	At      time.Time `json:"at,omitzero"`
 }
 
-// ErrJournal, in what went wrong with a target, says that its journal cannot be read.
+// ErrJournal in what went wrong with a target says that its journal cannot be read.
 var ErrJournal = errors.New("the journal")
 
 const memoSchema = "meshpki/renewal/v1"

@@ -64,7 +64,7 @@ type Options struct {
 	Each func(Result)
 }
 
-// ErrAbort, wrapped in what a Candidate answers, ends the pass before anything is done.
+// ErrAbort in what a Candidate answers ends the pass before anything is done.
 var ErrAbort = errors.New("the pass cannot be made")
 
 // pass is one pass: what its targets share.

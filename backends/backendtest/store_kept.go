@@ -126,7 +126,10 @@ func testPurge(t *testing.T, p place) {
 		t.Errorf("purge of an empty place: %d, %v", n, err)
 	}
 	s, versions := kept(t, p, 5, 3)
-	purger := s.(issue.Purger)
+	purger, ok := s.(issue.Purger)
+	if !ok {
+		t.Fatal("another handle on the place purges nothing")
+	}
 	_, err := purger.Purge(cancelled(t), func(issue.Files) bool { return true })
 	wantCancelled(t, "purge", err)
 	two := func(f issue.Files) bool {

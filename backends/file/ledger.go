@@ -350,7 +350,7 @@ func (l *Ledger) signer() (note.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, signer, err := parseLogSigner(data)
+	signer, err := parseLogSigner(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

@@ -2,9 +2,7 @@ package file
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -59,24 +57,13 @@ func ParseLogKey(data []byte) (note.Verifier, error) {
 
 var errLogKey = errors.New("it is no private key of a log")
 
-// parseLogSigner reads a private key, and derives the public one.
-func parseLogSigner(data []byte) (verifier string, signer note.Signer, err error) {
-	text := string(bytes.TrimSpace(data))
-	signer, err = note.NewSigner(text)
+// parseLogSigner reads a private key.
+func parseLogSigner(data []byte) (note.Signer, error) {
+	signer, err := note.NewSigner(string(bytes.TrimSpace(data)))
 	if err != nil {
-		return "", nil, errLogKey // and nothing of what it holds
+		return nil, errLogKey // and nothing of what it holds
 	}
-	parts := strings.SplitN(text, "+", 5) // PRIVATE, KEY, name, hash; and base64, which may have a + in it
-	seed, err := base64.StdEncoding.DecodeString(parts[len(parts)-1])
-	if err != nil || len(seed) != 1+ed25519.SeedSize {
-		return "", nil, errLogKey
-	}
-	public, ok := ed25519.NewKeyFromSeed(seed[1:]).Public().(ed25519.PublicKey)
-	if !ok {
-		return "", nil, errLogKey
-	}
-	verifier, err = note.NewEd25519VerifierKey(signer.Name(), public)
-	return verifier, signer, err
+	return signer, nil
 }
 
 // isBeginning tells whether this is the checkpoint of a log without entries.
@@ -99,7 +86,7 @@ func (l *Ledger) make() (note.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, signer, err := parseLogSigner([]byte(secret))
+	signer, err := parseLogSigner([]byte(secret))
 	if err != nil {
 		return nil, err
 	}

@@ -176,7 +176,7 @@ func TestIntegrationKeyToPKCS11(t *testing.T) {
 
 // A key that a TPM 2.0 keeps: of use to that TPM alone, and without cgo.
 func TestIntegrationTPM(t *testing.T) {
-	dir, err := os.MkdirTemp("", "tpm") // the path of a socket is short
+	dir, err := os.MkdirTemp("", "tpm") //nolint:usetesting // the path of a socket is short
 	if err != nil {
 		t.Fatal(err)
 	}

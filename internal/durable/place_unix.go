@@ -89,7 +89,7 @@ func plainlyRoots(path string) bool {
 			return false
 		}
 		safe := st.Mode&(writeGroup|writeAll) == 0 || st.Mode&sticky != 0 && at < len(path)
-		if uint32(st.Mode)&unix.S_IFMT != unix.S_IFDIR || st.Uid != 0 || !safe {
+		if uint32(st.Mode)&unix.S_IFMT != unix.S_IFDIR || st.Uid != 0 || !safe { //nolint:unconvert // Darwin has it shorter
 			return false
 		}
 	}
@@ -184,7 +184,7 @@ func (w *walker) step(name string, file bool) (link string, err error) {
 	if err := unix.Fstatat(w.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return "", &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
-	if uint32(st.Mode)&unix.S_IFMT != unix.S_IFLNK {
+	if uint32(st.Mode)&unix.S_IFMT != unix.S_IFLNK { //nolint:unconvert // Darwin has it shorter
 		if !file {
 			return "", &fs.PathError{Op: "open", Path: path, Err: unix.ENOTDIR}
 		}
@@ -207,7 +207,7 @@ func (w *walker) step(name string, file bool) (link string, err error) {
 
 // judge says whether others could change what it has come to.
 func (w *walker) judge(st *unix.Stat_t) error {
-	mode, uid := uint32(st.Mode), int(st.Uid)
+	mode, uid := uint32(st.Mode), int(st.Uid) //nolint:unconvert // not of that type on every system
 	directory := mode&unix.S_IFMT == unix.S_IFDIR
 	shared := mode & (writeGroup | writeAll)
 	if uid != 0 {

@@ -59,8 +59,9 @@ func parseScrypt(der []byte) (*scryptKey, bool, error) {
 		}
 		Data []byte
 	}
-	if _, err := asn1.Unmarshal(der, &frame); err != nil || !frame.Algorithm.Parameters.KDF.OID.Equal(oidScrypt) {
-		return nil, false, nil
+	_, err := asn1.Unmarshal(der, &frame)
+	if err != nil || !frame.Algorithm.Parameters.KDF.OID.Equal(oidScrypt) {
+		return nil, false, nil //nolint:nilerr // what is not ours to read is another's
 	}
 	k := &scryptKey{}
 	if _, err := asn1.Unmarshal(der, k); err != nil {

@@ -33,13 +33,13 @@ func addEnds(docs []ui.Authority, all []file.Authority, d *file.Directory, dirFl
 			docs[i].State = "valid"
 			continue
 		}
-		docs[i].Todo = todo(a, d, dirFlag)
+		docs[i].Todo = remedy(a, d, dirFlag)
 	}
 }
 
-// todo is the command that gives an authority more time: its own certificate again,
+// remedy is the command that gives an authority more time: its own certificate again,
 // or that of the CA above it whose end comes first.
-func todo(a file.Authority, d *file.Directory, dirFlag string) string {
+func remedy(a file.Authority, d *file.Directory, dirFlag string) string {
 	_, whose := a.Ends()
 	for !a.Certificate.Equal(whose) {
 		parent, err := d.Parent(a.Name)

@@ -76,7 +76,7 @@ func runRenew(ctx context.Context, c *call) error {
 	}
 	if wait > 0 && !c.Bool("dry-run") {
 		select {
-		case <-time.After(rand.N(wait)):
+		case <-time.After(rand.N(wait)): //nolint:gosec // nobody gains by guessing it
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -139,7 +139,7 @@ func (t *tree) authorities(now time.Time) []ui.StatusAuthority {
 			s.Level = string(renew.AuthorityConcern(s.NotBefore, s.NotAfter, t.longest[i], now))
 		}
 		if s.Level != ui.LevelFine {
-			s.Todo = todo(a, t.dir, t.dirFlag)
+			s.Todo = remedy(a, t.dir, t.dirFlag)
 		}
 		out = append(out, s)
 	}

@@ -29,10 +29,10 @@ func (d CAReview) Text(p *Page) {
 	differ := false
 	for _, a := range d.Attributes {
 		text := Clean(a.Signed)
-		switch {
-		case a.Asked == NotStated:
+		switch a.Asked {
+		case NotStated:
 			text += " (not in the request)"
-		case a.Asked == a.Signed:
+		case a.Signed:
 			text += " (as asked for)"
 		default:
 			differ = true

@@ -27,8 +27,8 @@ const (
 	MetricTargets      = "meshpki_targets"
 	MetricLevels       = "meshpki_attention"
 	MetricAuthority    = "meshpki_authority_not_after_seconds"
-	MetricLastPass     = "meshpki_last_pass_timestamp_seconds"
-	MetricLastGoodPass = "meshpki_last_good_pass_timestamp_seconds"
+	MetricLastPass     = "meshpki_last_pass_timestamp_seconds"      //nolint:gosec // the time of a pass, no password
+	MetricLastGoodPass = "meshpki_last_good_pass_timestamp_seconds" //nolint:gosec // as above
 )
 
 // WriteMetrics writes families as text: as OpenMetrics, with its end mark, or in the

@@ -49,7 +49,7 @@ type StatusAuthority struct {
 	Services   int       `json:"services"`
 	// Longest is the longest life of a certificate below it.
 	Longest int64 `json:"longestSeconds,omitempty"`
-	// Todo is the command that helps, where it comes to its end.
+	// The command that helps, where it comes to its end.
 	Todo string `json:"todo,omitempty"`
 }
 

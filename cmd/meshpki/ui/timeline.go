@@ -87,7 +87,7 @@ func (p *Page) Timeline(services []StatusService, now time.Time) {
 		return
 	}
 	p.Blank()
-	p.b.WriteString(fmt.Sprintf("%*snow %s", p.Indent(), "", left))
+	fmt.Fprintf(&p.b, "%*snow %s", p.Indent(), "", left)
 	for _, c := range t.cells {
 		switch {
 		case c.bad > 0:
