@@ -179,7 +179,7 @@ func (l *Loop) changes(ctx context.Context) {
 	l.mu.Lock()
 	l.problem = err
 	l.mu.Unlock()
-	l.again, l.retry = true, true
+	l.again, l.retry = true, err == nil
 	l.tell(EventReloaded, "", err)
 }
 

@@ -7,6 +7,50 @@ import (
 	"time"
 )
 
+// Stands is how a target stands, as far as a daemon remembers it.
+type Stands struct {
+	Name     string
+	Standing Standing
+	// Ends is when the certificate in use ends, and Due when it is due by the clock;
+	// zero where there is none.
+	Ends, Due time.Time
+	Failures  int
+	Problem   string // others' text may be in it
+	Alarm     bool   // it is not served, for longer than its confirmation allows
+}
+
+// Stands is what is remembered of a result.
+func (res Result) Stands() Stands {
+	s := Stands{Name: res.Name, Standing: res.Standing, Failures: res.Failures, Alarm: res.Alarm, Due: res.Decision.At}
+	if res.Err != nil {
+		s.Problem = res.Err.Error()
+	}
+	if res.Leaf == nil {
+		return s
+	}
+	s.Ends = res.Leaf.NotAfter
+	if ends := res.Decision.Ends; res.Standing != StandsRenewed && !ends.IsZero() {
+		s.Ends = ends
+	}
+	if res.Standing == StandsRenewed && res.Target != nil {
+		s.Due = res.Target.Policy.DueAt(res.Leaf.NotBefore, s.Ends)
+	}
+	return s
+}
+
+// Next is when something is next to be done; zero where nothing is known.
+func (l *Loop) Next() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var next time.Time
+	for _, e := range l.targets {
+		if !e.next.IsZero() && (next.IsZero() || e.next.Before(next)) {
+			next = e.next
+		}
+	}
+	return next
+}
+
 // save records how everything under care stands: what status goes by.
 func (l *Loop) save() {
 	l.saving.Lock()

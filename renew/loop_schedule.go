@@ -23,18 +23,6 @@ type entry struct {
 	busy    bool      // a lane has it
 }
 
-// Stands is how a target stands, as a loop knows it.
-type Stands struct {
-	Name     string
-	Standing Standing
-	// Ends is when the certificate in use ends, and Due when it is due by the clock;
-	// zero where there is none.
-	Ends, Due time.Time
-	Failures  int
-	Problem   string // others' text may be in it
-	Alarm     bool   // it is not served, for longer than its confirmation allows
-}
-
 // lane is one file of targets that are worked one pass after the other. Authorities
 // do not wait for each other, and what fails has a lane of its own: there it is only
 // others that fail which wait for it.
@@ -302,22 +290,9 @@ func (l *Loop) came(key laneKey, res Result) {
 
 // take is what a result says.
 func (e *entry) take(res Result) {
-	e.Standing, e.Failures, e.Problem, e.Alarm, e.next = res.Standing, res.Failures, "", res.Alarm, res.Next
-	if res.Err != nil {
-		e.Problem = res.Err.Error()
-	}
-	e.Ends, e.Due = time.Time{}, res.Decision.At
-	if res.Leaf != nil {
-		e.Ends = res.Leaf.NotAfter
-		if ends := res.Decision.Ends; res.Standing != StandsRenewed && !ends.IsZero() {
-			e.Ends = ends
-		}
-	}
+	e.Stands, e.next = res.Stands(), res.Next
 	if res.Target != nil {
 		e.backend = res.Target.Backend
-		if res.Standing == StandsRenewed {
-			e.Due = res.Target.Policy.DueAt(res.Leaf.NotBefore, e.Ends)
-		}
 	}
 }
 

@@ -55,7 +55,8 @@ func (r *Report) Bad() int { return r.Standings[StandsFailed] + r.Standings[Stan
 func (r *Report) Save(ctx context.Context, m Memory) error {
 	r.Began, r.Ended = r.Began.UTC().Truncate(time.Second), r.Ended.UTC().Truncate(time.Second)
 	slices.Sort(r.Failing)
-	if r.Bad() == 0 && r.Problem == "" {
+	undone := r.Bad() + r.Standings[StandsDue] + r.Standings[StandsDrifted] // of a daemon that has only looked
+	if undone == 0 && r.Problem == "" {
 		r.Good = r.Ended
 	} else if last, err := LastReport(ctx, m); err == nil {
 		r.Good = last.Good

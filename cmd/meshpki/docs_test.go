@@ -22,7 +22,8 @@ import (
 //     A command without anything below it is run and may print what it likes; a
 //     line "…" stands for any lines; "$ echo $?" shows the exit code of the line
 //     before, and without it that code must be 0.
-//   - A meshpki command in a unit, a crontab or a pipeline is run as well.
+//   - A meshpki command in a unit, a crontab or a pipeline is run as well; a daemon
+//     until it says that it is ready.
 //   - An HTML comment before a block directs it: "now TIME" sets the clock from
 //     there on, "file NAME" writes the block into that file.
 //   - A ```sh block is for what cannot be run here.
@@ -283,7 +284,11 @@ func (r *docRun) run(commandLine string) string {
 	}
 	cmd := exec.CommandContext(r.t.Context(), name, words[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = r.home(), env, stdout, &out
-	err = cmd.Run()
+	if slices.Contains(words, "--daemon") {
+		err = runDaemon(r.t, cmd)
+	} else {
+		err = cmd.Run()
+	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
 		r.t.Fatalf("%s: %v", commandLine, err)
 	} else if r.code = 0; ok {

@@ -128,8 +128,13 @@ var proofs = map[string]struct{ wrong, right []snippet }{
 			{"ca/a.go", "import `log`\nfunc f() { log.Print(1) }"},
 			{"ca/a.go", "import `log/slog`\nfunc f() { slog.Info(``) }"},
 			{"ca/a.go", "import (`log`; `os`)\nvar l = log.New(os.Stderr, ``, 0)"},
+			{"cmd/meshpki/command/a.go", "import `log/slog`\nfunc f() { slog.Info(``) }"},
+			{"cmd/meshpki/command/daemon_log.go", "import (`log`; `os`)\nvar l = log.New(os.Stderr, ``, 0)"},
 		},
-		right: []snippet{{"ca/a.go", "import (`log`; `io`)\nvar l = log.New(io.Discard, ``, 0)"}},
+		right: []snippet{
+			{"ca/a.go", "import (`log`; `io`)\nvar l = log.New(io.Discard, ``, 0)"},
+			{"cmd/meshpki/command/daemon_log.go", "import `log/slog`\nfunc f(h slog.Handler) { _ = slog.Record{} }"},
+		},
 	},
 	"panic: errors are returned": {
 		wrong: []snippet{

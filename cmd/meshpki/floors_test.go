@@ -270,7 +270,7 @@ var owners = []struct {
 	{"go.step.sm/crypto/keyutil", []string{"issue"}, false},
 	{"golang.org/x/mod/sumdb", []string{"backends/file", "backends/file/tilelog"}, false},
 	{"golang.org/x/time", []string{"renew"}, false},
-	{"golang.org/x/sys", []string{"internal/durable", "backends/file", "renew"}, false},
+	{"golang.org/x/sys", []string{"internal/durable", "backends/file", "renew", "cmd/meshpki/command"}, false},
 	{"github.com/rogpeppe/go-internal/testscript", []string{"cmd/meshpki"}, true},
 	{"golang.org/x/net/html", []string{"cmd/meshpki/ui"}, true},
 	{"github.com/prometheus/common", []string{"cmd/meshpki/ui"}, true},

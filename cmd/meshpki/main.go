@@ -14,16 +14,24 @@ import (
 
 	"github.com/meshpki/meshpki/backends/all"
 	"github.com/meshpki/meshpki/cmd/meshpki/command"
+	"github.com/meshpki/meshpki/internal/guard"
 )
 
 // version and commit are set by the linker.
 var version, commit string
 
-func main() {
+func main() { os.Exit(untilDone(world(os.Args, time.Now))) }
+
+// untilDone runs the command line until it is done or interrupted, and gives the exit code.
+func untilDone(env *command.Env) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := command.Main(ctx, world(os.Args, time.Now))
-	stop()
-	os.Exit(code)
+	defer stop()
+	// What is in hand is ended in order; a second signal ends the process there and then.
+	guard.Go(func(any) {}, func() {
+		<-ctx.Done()
+		stop()
+	})
+	return command.Main(ctx, env)
 }
 
 // world is this process's own: its streams, its environment, and the clock given.
@@ -39,6 +47,7 @@ func world(args []string, now func() time.Time) *command.Env {
 		StdinTTY:  term.IsTerminal(int(os.Stdin.Fd())),
 		StdoutTTY: term.IsTerminal(int(os.Stdout.Fd())),
 		StderrTTY: term.IsTerminal(int(os.Stderr.Fd())),
+		Hangups:   hangups,
 		Version:   version,
 		Commit:    commit,
 	}
@@ -54,6 +63,13 @@ func world(args []string, now func() time.Time) *command.Env {
 	}
 	env.Stdout = &once{w: os.Stdout}
 	return env
+}
+
+// hangups takes SIGHUP, which ends a program that does not.
+func hangups() (<-chan os.Signal, func()) {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGHUP)
+	return told, func() { signal.Stop(told) }
 }
 
 // once remembers the first error of a stream and repeats it, so that an answer

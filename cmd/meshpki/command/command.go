@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -35,6 +36,9 @@ type Env struct {
 	RestoreTerminal func() error
 	// Workers is how many targets are worked at once; zero leaves it to the program.
 	Workers int
+	// Hangups, unless nil, gives the requests to read the configuration again (SIGHUP),
+	// from now on and until the function is called.
+	Hangups func() (<-chan os.Signal, func())
 	// Version and Commit are set at build time; empty where they are not known.
 	Version, Commit string
 }

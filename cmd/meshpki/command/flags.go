@@ -190,14 +190,20 @@ func (c *call) urls() (ca.URLs, error) {
 	return ca.URLs{CRL: m.URLs.CRL, OCSP: m.URLs.OCSP, CAIssuers: m.URLs.CAIssuers}, nil
 }
 
-func (c *call) loadManifest() (*config.Manifest, error) {
-	for _, named := range []string{c.String("config"), c.env.Getenv("MESHPKI_CONFIG")} {
-		if named != "" {
-			return config.Load(named)
+// manifestPath is where the manifest is, and whether somebody has named it.
+func (c *call) manifestPath() (path string, named bool) {
+	for _, name := range []string{c.String("config"), c.env.Getenv("MESHPKI_CONFIG")} {
+		if name != "" {
+			return name, true
 		}
 	}
-	m, err := config.Load(filepath.Join(c.dir(), "meshpki.yaml"))
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	return filepath.Join(c.dir(), "meshpki.yaml"), false
+}
+
+func (c *call) loadManifest() (*config.Manifest, error) {
+	path, named := c.manifestPath()
+	m, err := config.Load(path)
+	if !named && (errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)) {
 		return nil, nil
 	}
 	return m, err

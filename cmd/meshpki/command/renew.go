@@ -26,19 +26,26 @@ func renewCommand() *command {
 			"A set of files is replaced whole or not at all, in each place. When the files are new, the hook of the service " +
 			"is run and its confirmation awaited; a hook that fails is tried again by each pass, and until then the exit code is 5.\n\n" +
 			"With nothing to do it says nothing, so that cron sends no mail. It may be run beside a daemon, " +
-			"or beside itself: each service is worked by one at a time.",
+			"or beside itself: each service is worked by one at a time.\n\n" +
+			"With --daemon it goes on until it is stopped (SIGTERM, SIGINT), and renews each service when it is due, whatever " +
+			"the clock does meanwhile. SIGHUP, and a manifest that has changed, have it read the manifest again and try at once what " +
+			"failed; a manifest that is wrong changes nothing. It speaks to systemd (Type=notify-reload, WatchdogSec=).",
 		examples: []example{
 			{"what would be done", "meshpki renew --dry-run"},
 			{"one pass, as from cron or a timer", "meshpki renew"},
 			{"this one now, due or not", "meshpki renew --force payment.prod"},
 		},
 		exits: []exit{
-			{codeDone, "everything under care is as it should be, and served"},
+			{codeDone, "everything under care is as it should be, and served; or a daemon was stopped"},
 			{codeFailed, "the pass could not be made"},
 			{codeUsage, "usage or configuration is wrong, or there is no state directory; nothing was attempted"},
 			{codePartial, "a service failed, or has its certificate and does not serve it yet; each is named"},
 		},
 		flags: common(
+			toggle("daemon", "run until stopped, and renew each service when it is due"),
+			text("metrics", "of a daemon: serve /metrics and /healthz at this `ADDRESS`; a port alone is on the loopback"),
+			text("metrics-file", "write metrics to this `FILE` after each pass, for the node exporter's textfile collector"),
+			text("log-format", "of a daemon: `text|json` lines on standard error (default text)"),
 			toggle("dry-run", "say what would be done, and do nothing"),
 			toggle("force", "renew, due or not"),
 			toggle("reuse-key", "certify the keys that are in place instead of new ones"),
@@ -60,6 +67,9 @@ func runRenew(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := c.checkDaemon(names); err != nil {
+		return err
+	}
 	k, err := c.underCare()
 	if err != nil {
 		return err
@@ -70,6 +80,9 @@ func runRenew(ctx context.Context, c *call) error {
 			return usagef("%s --rollback takes one name, its own", c.self.path())
 		}
 		return k.rollback(ctx, c.String("rollback"))
+	}
+	if c.Bool("daemon") {
+		return k.daemon(ctx)
 	}
 	if err := k.only(names); err != nil {
 		return err
@@ -84,6 +97,16 @@ func runRenew(ctx context.Context, c *call) error {
 	return k.once(ctx)
 }
 
+// measure writes the metrics of a pass, where that is wanted. made says whether the
+// pass could be.
+func (k *care) measure(all []renew.Stands, last *renew.Report, made bool) error {
+	name := k.c.String("metrics-file")
+	if name == "" || k.c.Bool("dry-run") {
+		return nil
+	}
+	return writeMetrics(name, append(passMetrics(all, last, made), buildInfo(k.c.env)))
+}
+
 // once makes a pass and says what came of it.
 func (k *care) once(ctx context.Context) error {
 	c := k.c
@@ -94,12 +117,16 @@ func (k *care) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var all []renew.Stands
 	err = k.pass(ctx, r, last, renew.Options{DryRun: doc.DryRun, Force: c.Bool("force"), Each: func(res renew.Result) {
 		report.Count(res)
 		doc.Add(renewalOf(res))
+		if c.IsSet("metrics-file") {
+			all = append(all, res.Stands())
+		}
 	}})
 	if err != nil {
-		return err
+		return errors.Join(err, k.measure(nil, last, false))
 	}
 	slices.SortFunc(doc.List, func(a, b ui.RenewedService) int { return cmp.Compare(a.Label(), b.Label()) })
 	report.Ended = c.env.Now()
@@ -109,6 +136,9 @@ func (k *care) once(ctx context.Context) error {
 		if err := report.Save(ctx, r.Memory); err != nil {
 			return fmt.Errorf("record the pass: %w", err)
 		}
+	}
+	if err := k.measure(all, &report, true); err != nil {
+		return err
 	}
 	if json, err := c.format(); err != nil || json == "json" || doc.Says() {
 		if err := errors.Join(err, c.say(doc)); err != nil {

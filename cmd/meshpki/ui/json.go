@@ -8,6 +8,9 @@ import (
 	"unicode/utf8"
 )
 
+// EscapeJSON is for JSON that others have made: it is as safe to show as ours.
+func EscapeJSON(data []byte) []byte { return escapeJSON(data) }
+
 // escapeJSON writes as escapes what encoding/json leaves as it is and a terminal
 // must not get: control characters beyond ASCII's, DEL, and characters that turn
 // the writing direction or are not seen. In JSON they can only stand within
