@@ -190,19 +190,28 @@ func (v *View) nothing(t *Target) {
 // order holds what was ordered against what is wanted. Other places want the same
 // certificate, and another moment of renewal wants no new one.
 func (v *View) order(lead seen, t *Target) {
-	var changed []string
-	for _, part := range lead.record.Changes(t.Record) {
-		switch part {
-		case "renewAt":
-		case "outputs":
-			v.State.Layout = "its places have changed"
-		default:
-			changed = append(changed, part)
-		}
+	changed, moved := orderedOtherwise(lead.record, t.Record)
+	if moved {
+		v.State.Layout = "its places have changed"
 	}
 	if len(changed) > 0 {
 		v.State.Changed = "the order has changed in: " + strings.Join(changed, ", ")
 	}
+}
+
+// orderedOtherwise names the parts for which another certificate is wanted, and
+// tells whether other places are.
+func orderedOtherwise(was, is issue.Record) (changed []string, moved bool) {
+	for _, part := range was.Changes(is) {
+		switch part {
+		case "renewAt":
+		case "outputs":
+			moved = true
+		default:
+			changed = append(changed, part)
+		}
+	}
+	return changed, moved
 }
 
 // issuer holds the chain in use against what the authority serves now.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/guard"
+	"github.com/meshpki/meshpki/issue"
 )
 
 // Renewer goes over targets and does what is to be done. Its fields do not change
@@ -377,6 +378,9 @@ func (p *pass) unfinished(ctx context.Context, w *work, err error) Result {
 		w.result.Standing = StandsFailed
 	}
 	if interrupted := context.Cause(ctx); interrupted != nil && errors.Is(err, interrupted) {
+		if w.m.holding() { // what was signed is not lost
+			err = errors.Join(err, p.r.remember(ctx, w.t, w.m))
+		}
 		w.result.Err = err
 		return w.result
 	}
@@ -395,6 +399,13 @@ func (p *pass) unfinished(ctx context.Context, w *work, err error) Result {
 func (w *work) superseded() bool {
 	c, err := w.m.credential()
 	if err != nil || len(c.Chain) == 0 || len(c.Roots) == 0 {
+		return true
+	}
+	was, err := issue.RecordOf(map[string]string{issue.FactOrder: w.m.Order})
+	if err != nil {
+		return true
+	}
+	if changed, _ := orderedOtherwise(was, w.t.Record); len(changed) > 0 {
 		return true
 	}
 	leaf := c.Leaf()
