@@ -74,6 +74,7 @@ type pass struct {
 	o       Options
 	revoked ca.Revoked
 	memos   map[string]bool // whose journal is there
+	parser  *parser
 
 	mu          sync.Mutex
 	authorities map[string]*opened[ca.Authority]
@@ -90,7 +91,7 @@ type opened[T any] struct {
 }
 
 func (r *Renewer) newPass(o Options) *pass {
-	return &pass{r: r, o: o, memos: map[string]bool{}, authorities: map[string]*opened[ca.Authority]{}, outlooks: map[string]*opened[ca.Outlook]{}}
+	return &pass{r: r, o: o, memos: map[string]bool{}, parser: newParser(), authorities: map[string]*opened[ca.Authority]{}, outlooks: map[string]*opened[ca.Outlook]{}}
 }
 
 // Pass goes once over the targets: it looks at all, and then works those that are
@@ -157,7 +158,8 @@ func (p *pass) all(ctx context.Context, candidates iter.Seq[Candidate], f func(c
 		}
 		return p.ended(ctx)
 	}
-	queue := make(chan Candidate)
+	// Some wait in it, so that a worker that is done finds the next one at once.
+	queue := make(chan Candidate, 4*p.r.Workers)
 	var running sync.WaitGroup
 	for range p.r.Workers {
 		running.Add(1)
@@ -242,7 +244,7 @@ func (p *pass) judge(ctx context.Context, t *Target) (*View, Decision, error) {
 		return nil, Decision{}, err
 	}
 	// An authority that cannot be asked now has nothing to say; the clock still has.
-	v := p.r.look(ctx, t, out, p.revoked)
+	v := p.look(ctx, t, out)
 	v.State.Seen = p.o.Seen
 	d := Decide(v.State, t.Policy, p.r.Now())
 	if p.o.Force { // also against a clock that seems wrong: a person may know better
