@@ -170,27 +170,6 @@ func (d *Directory) Parent(name string) (Authority, error) {
 	return all[i], nil
 }
 
-// Unconstrained lists the authorities whose keys can be used from this directory,
-// that may certify every name of some type, while the root's key is elsewhere: on a
-// machine that only renews its own certificates that is more than it needs.
-func (d *Directory) Unconstrained() ([]Authority, error) {
-	all, err := d.authorities()
-	if err != nil {
-		return nil, err
-	}
-	var loose []Authority
-	for _, a := range all {
-		here := a.KeyPath != "" || a.KeyURI != ""
-		switch {
-		case a.Root() && here:
-			return nil, nil // it holds the whole CA, and says so by it
-		case !a.Root() && here && !slices.ContainsFunc(append(a.Certificates()[:1], a.Above...), ca.Constrained):
-			loose = append(loose, a)
-		}
-	}
-	return loose, nil
-}
-
 // Ends tells when an authority comes to its end, and whose end that is: its own, or
 // that of a CA above it.
 func (a Authority) Ends() (time.Time, *x509.Certificate) {

@@ -309,6 +309,9 @@ func (d *Directory) takeIn(ctx context.Context, all []Authority, above []*x509.C
 	return nil
 }
 
+// noteImported stands with a CA certificate in the ledger that was signed elsewhere.
+const noteImported = "imported"
+
 // enter records a CA certificate that was signed elsewhere, once, and makes it an
 // authority of the directory.
 func (d *Directory) enter(ctx context.Context, name string, c *x509.Certificate) error {
@@ -321,7 +324,7 @@ func (d *Directory) enter(ctx context.Context, name string, c *x509.Certificate)
 	}
 	if !known {
 		e := ca.EntryOf(ca.KindCA, c, d.now())
-		e.Note = "imported"
+		e.Note = noteImported
 		if err := d.Ledger().Record(ctx, e); err != nil {
 			return fmt.Errorf("record the certificate: %w", err)
 		}

@@ -32,15 +32,10 @@ func (combined) Encode(c *issue.Credential) (issue.Files, error) {
 }
 
 // Decode gives the chain back.
-func (c combined) Decode(f issue.Files) ([]*x509.Certificate, error) {
-	return c.DecodeBy(f, x509.ParseCertificate)
-}
-
-// DecodeBy gives the chain back.
-func (combined) DecodeBy(f issue.Files, parse func([]byte) (*x509.Certificate, error)) ([]*x509.Certificate, error) {
+func (combined) Decode(f issue.Files) ([]*x509.Certificate, error) {
 	file, ok := f[combinedFile]
 	if !ok {
 		return nil, fmt.Errorf("%s: %w", combinedFile, errNoLeaf)
 	}
-	return pemfile.CertificatesBy(file.Data, parse)
+	return pemfile.Certificates(file.Data)
 }

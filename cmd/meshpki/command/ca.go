@@ -43,7 +43,7 @@ func caListCommand() *command {
 	return &command{
 		name:     "list",
 		summary:  "list the authorities of the directory",
-		about:    "Lists every authority: what it is, its key, and how long it lives.",
+		about:    "Lists every authority: what it is, its key, and how long it lives; also those that were asked for with ca csr and have not come.",
 		examples: []example{{"what is there", "meshpki ca list"}},
 		exits:    exitsOf(codeDone, codeFailed, codeUsage),
 		flags:    common(),
@@ -61,7 +61,11 @@ func caListCommand() *command {
 			}
 			list := describeAuthorities(all, c.env.Now())
 			addEnds(list, all, d, c.dirFlag(), c.env.Now())
-			return c.say(ui.Authorities{List: list, Now: c.env.Now()})
+			pending, err := pendingAuthorities(d)
+			if err != nil {
+				return err
+			}
+			return c.say(ui.Authorities{List: append(list, pending...), Now: c.env.Now()})
 		},
 	}
 }

@@ -145,10 +145,26 @@ func (k *care) once(ctx context.Context) error {
 			return err
 		}
 	}
+	if doc.Says() { // where it says anything: cron sends no mail of this alone
+		if err := k.warnUnconstrained(ctx); err != nil {
+			return err
+		}
+	}
 	if !doc.DryRun && report.Bad() > 0 {
 		return errPartial
 	}
 	return nil
+}
+
+// warnUnconstrained says which keys on this machine are worth more to a thief than
+// the certificates that it renews.
+func (k *care) warnUnconstrained(ctx context.Context) error {
+	loose, err := k.dir.Unconstrained(ctx)
+	for _, a := range loose {
+		k.c.notice("warning: the key of %s is on this machine, and can certify any name. If the machine renews nothing but its own "+
+			"certificates, meshpki ca csr NAME --for host asks for an intermediate that can certify no others", a.Name)
+	}
+	return err
 }
 
 // pass is one pass over what is under care. last, which may be nil, is the one

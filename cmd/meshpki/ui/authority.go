@@ -17,13 +17,14 @@ type Authority struct {
 	Issuer      string    `json:"issuer,omitempty"`
 	KeyType     string    `json:"keyType"`
 	KeyLabel    string    `json:"-"`
-	Serial      string    `json:"serial"`
-	Fingerprint string    `json:"fingerprint"`
-	NotBefore   time.Time `json:"notBefore"`
-	NotAfter    time.Time `json:"notAfter"`
+	Serial      string    `json:"serial,omitempty"`
+	Fingerprint string    `json:"fingerprint,omitempty"`
+	NotBefore   time.Time `json:"notBefore,omitzero"`
+	NotAfter    time.Time `json:"notAfter,omitzero"`
 	Remaining   int64     `json:"remainingSeconds"`
 	MaxPathLen  *int      `json:"maxPathLen,omitempty"`
-	State       string    `json:"state,omitempty"` // valid, ending, expired, not yet valid
+	State       string    `json:"state,omitempty"` // valid, ending, expired, not yet valid, pending
+	Request     string    `json:"request,omitempty"`
 	EndsAt      time.Time `json:"endsAt,omitzero"`
 	EndsWith    string    `json:"endsWith,omitempty"`
 	Todo        string    `json:"todo,omitempty"`
@@ -61,6 +62,9 @@ func (k KeyPlace) String() string {
 
 // row is the authority's line in a table.
 func (a Authority) row(now time.Time) Row {
+	if a.Request != "" {
+		return Row{Look, []string{Clean(a.CommonName), a.Role, a.KeyLabel, "asked for, no certificate yet"}}
+	}
 	sign, until := Good, fmt.Sprintf("until %s (%s)", Day(a.NotAfter), Span(a.NotAfter.Sub(now)))
 	switch left := a.NotAfter.Sub(now); {
 	case left <= 0:
@@ -104,7 +108,11 @@ func (d Authorities) Text(p *Page) {
 		column = max(column, len(a.Name))
 	}
 	for _, a := range d.List {
-		p.Field(column, a.Name, "key: "+a.Key.String())
+		text := "key: " + a.Key.String()
+		if a.Request != "" {
+			text += "\nrequest: " + Clean(a.Request)
+		}
+		p.Field(column, a.Name, text)
 	}
 	sayEnds(p, d.List, d.Now)
 	if d.Again {
@@ -113,7 +121,7 @@ func (d Authorities) Text(p *Page) {
 		p.Next("meshpki renew" + DirFlag(d.Dir))
 	}
 	if d.Made {
-		warnUnencrypted(p, d.List)
+		warnUnencrypted(p, d.List, d.Dir)
 		p.Next("meshpki issue --service payment --backend local:" + d.List[0].Name + DirFlag(d.Dir))
 	}
 }
@@ -151,7 +159,7 @@ func (d Initialised) Text(p *Page) {
 	}
 	p.Table(rows)
 	p.Para(p.Indent(), fmt.Sprintf("in %s, trust domain %s", Clean(place(d.Dir)), d.TrustDomain))
-	warnUnencrypted(p, d.Authorities)
+	warnUnencrypted(p, d.Authorities, d.Dir)
 	if d.OfflineRoot != "" {
 		p.Blank()
 		p.Say(Look, "the root's key is in "+Clean(d.OfflineRoot)+" and nowhere else: keep it where no machine reads it, and a copy of it somewhere else.")
@@ -206,7 +214,7 @@ func sayEnds(p *Page, list []Authority, now time.Time) {
 }
 
 // warnUnencrypted says which keys lie open on this disk.
-func warnUnencrypted(p *Page, list []Authority) {
+func warnUnencrypted(p *Page, list []Authority, dir string) {
 	var open []string
 	for _, a := range list {
 		if a.Key.Here && !a.Key.Encrypted {
@@ -221,7 +229,9 @@ func warnUnencrypted(p *Page, list []Authority) {
 		p.Say(Look, "the key of "+open[0]+" is unencrypted on this disk; MESHPKI_PASSPHRASE_FILE or --passphrase-file encrypts it as it is made.")
 	default:
 		p.Blank()
-		p.Say(Look, "both keys are unencrypted on this disk. For anything that lasts, begin with --passphrase-file FILE, and take the root's key away with --offline-root FILE.")
+		p.Say(Look, "both keys are unencrypted on this disk. For anything that lasts, take the root's away from it, and encrypt the other's file:\n"+
+			"  meshpki ca key "+open[0]+" --move FILE"+DirFlag(dir)+"\n"+
+			"  meshpki ca key "+open[1]+" --passphrase"+DirFlag(dir))
 	}
 }
 
