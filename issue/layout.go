@@ -19,6 +19,14 @@ type Layout interface {
 	Decode(f Files) ([]*x509.Certificate, error)
 }
 
+// SharedDecoder is implemented by a Layout whose chain is made of certificates in DER;
+// it is found by assertion.
+type SharedDecoder interface {
+	// DecodeBy is Decode with another parser of certificates: one that remembers the CAs
+	// that many chains have in common.
+	DecodeBy(f Files, parse func(der []byte) (*x509.Certificate, error)) ([]*x509.Certificate, error)
+}
+
 // File is the content of one file of a set.
 type File struct {
 	Data []byte

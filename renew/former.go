@@ -3,6 +3,7 @@ package renew
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/meshpki/meshpki/issue"
 )
@@ -11,11 +12,16 @@ import (
 func (v *View) former(t *Target) []string {
 	var kept []map[string]string
 	for _, s := range v.seen {
-		if s.other == "" && len(s.set.Facts) > 0 {
+		// An order with the same places knows of no former one.
+		if s.other == "" && len(s.set.Facts) > 0 && (s.set.Facts[issue.FactFormer] != "" || !samePlaces(s.record, t.Record)) {
 			kept = append(kept, s.set.Facts)
 		}
 	}
 	return t.Record.Former(kept...)
+}
+
+func samePlaces(a, b issue.Record) bool {
+	return slices.EqualFunc(a.Outputs, b.Outputs, func(x, y issue.RecordOutput) bool { return x.To == y.To })
 }
 
 // HoldsOf says that a place holds another service's certificate.

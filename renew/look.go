@@ -53,10 +53,10 @@ type View struct {
 }
 
 // look reads every place of a target once and says what is there.
-func (r *Renewer) look(ctx context.Context, t *Target, out ca.Outlook, revoked ca.Revoked) *View {
+func (p *pass) look(ctx context.Context, t *Target, out ca.Outlook) *View {
 	v := &View{lead: -1, seen: make([]seen, len(t.Places)), Places: make([]string, len(t.Places))}
-	for i, p := range t.Places {
-		v.seen[i] = read(ctx, t, p)
+	for i, place := range t.Places {
+		v.seen[i] = p.read(ctx, t, place)
 	}
 	v.choose(t)
 	if v.lead < 0 {
@@ -68,21 +68,21 @@ func (r *Renewer) look(ctx context.Context, t *Target, out ca.Outlook, revoked c
 	v.wanted = &issue.Credential{Chain: lead.chain, Roots: out.Roots}
 	v.State.NotBefore, v.State.NotAfter = v.Leaf.NotBefore, v.Leaf.NotAfter
 	v.State.IssuerUntil = out.Until
-	v.State.Revoked = revokedIn(revoked, v.wanted)
+	v.State.Revoked = revokedIn(p.revoked, v.wanted)
 	v.order(lead, t)
 	v.issuer(lead, out)
 	v.ends(out)
-	for i, p := range t.Places {
-		v.drift(ctx, p, i)
+	for i, place := range t.Places {
+		v.drift(ctx, place, i)
 	}
 	return v
 }
 
 // read is the look at one place.
-func read(ctx context.Context, t *Target, p Place) (s seen) {
-	k := p.Known
+func (p *pass) read(ctx context.Context, t *Target, place Place) (s seen) {
+	k := place.Known
 	if k == nil {
-		k = Ask(ctx, p.Store)
+		k = Ask(ctx, place.Store)
 	}
 	s.set, s.version, s.audit, s.err = k.Set, k.Version, k.Audit, k.Err
 	if s.err != nil && (s.version == "" || s.set.Facts == nil) {
@@ -91,19 +91,18 @@ func read(ctx context.Context, t *Target, p Place) (s seen) {
 	if s.err != nil { // damaged, and ours all the same
 		s.problem, s.err = s.err.Error(), nil
 	}
-	var err error
-	switch s.record, err = issue.RecordOf(s.set.Facts); {
-	case err != nil:
-		s.problem = err.Error()
+	switch s.record = k.Record; {
+	case k.Unread != nil:
+		s.problem = k.Unread.Error()
 	case s.record.Service != t.Record.Service || s.record.Namespace != t.Record.Namespace:
 		s.other = s.record.Service + "." + s.record.Namespace
 		return s
 	}
 	s.intact = s.set.Facts[issue.FactFiles] != "" && s.set.Facts[issue.FactFiles] == s.set.Files.Digest()
-	if !p.keeps() {
+	if !place.keeps() {
 		return s
 	}
-	if s.chain = decode(p.Named, s.set.Files); s.chain == nil && s.problem == "" {
+	if s.chain = p.parser.chain(place.Named, s.set.Files); s.chain == nil && s.problem == "" {
 		s.problem = "no certificate can be read from its files"
 		return s
 	}
@@ -118,17 +117,6 @@ func read(ctx context.Context, t *Target, p Place) (s seen) {
 		}
 	}
 	return s
-}
-
-// decode finds the chain in the files of a set: by the layouts that are wanted, else
-// by any, for the order may have changed.
-func decode(named []layout.Named, files issue.Files) []*x509.Certificate {
-	for _, l := range slices.Concat(named, layout.All()) {
-		if chain, err := l.Decode(files); err == nil && len(chain) > 0 {
-			return chain
-		}
-	}
-	return nil
 }
 
 // keyOf reads the private key of a set.
@@ -190,19 +178,28 @@ func (v *View) nothing(t *Target) {
 // order holds what was ordered against what is wanted. Other places want the same
 // certificate, and another moment of renewal wants no new one.
 func (v *View) order(lead seen, t *Target) {
-	var changed []string
-	for _, part := range lead.record.Changes(t.Record) {
-		switch part {
-		case "renewAt":
-		case "outputs":
-			v.State.Layout = "its places have changed"
-		default:
-			changed = append(changed, part)
-		}
+	changed, moved := orderedOtherwise(lead.record, t.Record)
+	if moved {
+		v.State.Layout = "its places have changed"
 	}
 	if len(changed) > 0 {
 		v.State.Changed = "the order has changed in: " + strings.Join(changed, ", ")
 	}
+}
+
+// orderedOtherwise names the parts for which another certificate is wanted, and
+// tells whether other places are.
+func orderedOtherwise(was, is issue.Record) (changed []string, moved bool) {
+	for _, part := range was.Changes(is) {
+		switch part {
+		case "renewAt":
+		case "outputs":
+			moved = true
+		default:
+			changed = append(changed, part)
+		}
+	}
+	return changed, moved
 }
 
 // issuer holds the chain in use against what the authority serves now.

@@ -24,6 +24,7 @@ type mesh struct {
 	mu      sync.Mutex
 	offset  time.Duration // of the wall clock
 	targets []*Target
+	byName  map[string]*Target
 	issuer  *ca.Issuer
 	down    map[string]bool // which authorities do not answer
 	calls   map[string]int  // by authority
@@ -85,7 +86,10 @@ type elsewhere struct {
 var errDown = errors.New("the authority does not answer")
 
 func (a elsewhere) Issue(ctx context.Context, req ca.Request) (ca.Chain, error) {
-	a.w.asked(a.ref)
+	a.w.mu.Lock()
+	asked := a.w.asked
+	a.w.mu.Unlock()
+	asked(a.ref)
 	if a.w.isDown(a.ref) {
 		return nil, errDown
 	}
@@ -112,7 +116,7 @@ func (w *mesh) open(_ context.Context, ref string) (ca.Authority, error) {
 
 func newMesh(t *testing.T) *mesh {
 	t.Helper()
-	w := &mesh{down: map[string]bool{}, calls: map[string]int{}, issued: map[string]int{}, failing: map[string]bool{},
+	w := &mesh{byName: map[string]*Target{}, down: map[string]bool{}, calls: map[string]int{}, issued: map[string]int{}, failing: map[string]bool{},
 		events: map[EventKind]int{}, hidden: map[string]bool{}, asked: func(string) {}, renewed: func(string) {}}
 	var err error
 	w.issuer, err = memory.NewAuthority(t.Context(), memory.AuthorityOptions{Now: w.now, KeyType: ca.Ed25519, Validity: 10 * 365 * day})
@@ -154,17 +158,15 @@ func (w *mesh) add(t *testing.T, service string, life time.Duration, backend str
 	target := &Target{Name: service + ".year", Record: r, Backend: backend, Steps: steps, Listed: true,
 		Policy: Policy{Name: service + ".year", Jitter: DefaultJitter},
 		Places: []Place{{Output: issue.Output{Store: memory.NewStore("/srv/" + service), Layouts: []issue.Layout{named[0].Layout}}, Named: named, To: "/srv/" + service}}}
-	w.targets = append(w.targets, target)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.targets, w.byName[target.Name] = append(w.targets, target), target
 	return target
 }
 
 // newLoop is one over the world as it is.
 func (w *mesh) newLoop() *Loop {
 	limits := &Limits{}
-	byName := map[string]*Target{}
-	for _, t := range w.targets {
-		byName[t.Name] = t
-	}
 	r := &Renewer{
 		Open:    w.open,
 		Outlook: w.outlook,
@@ -177,29 +179,47 @@ func (w *mesh) newLoop() *Loop {
 		},
 		Now: w.now, Backoff: Backoff, Emit: w.emit, Workers: 4, Allow: limits.Allow,
 	}
-	return &Loop{Renewer: r, Listed: func() int { return len(w.targets) },
+	return &Loop{Renewer: r, Listed: func() int { return len(w.there(nil)) },
 		Candidates: func(_ context.Context, names map[string]bool) (iter.Seq[Candidate], error) {
 			return func(yield func(Candidate) bool) {
-				give := func(t *Target) bool {
-					w.mu.Lock()
-					hidden := w.hidden[t.Name]
-					w.mu.Unlock()
-					return hidden || yield(func(context.Context) (*Target, error) { return t, nil })
-				}
-				if names == nil {
-					for _, t := range w.targets {
-						if !give(t) {
-							return
-						}
-					}
-				}
-				for n := range names {
-					if t := byName[n]; t != nil && !give(t) {
+				for _, t := range w.there(names) {
+					if !yield(func(context.Context) (*Target, error) { return t, nil }) {
 						return
 					}
 				}
 			}, nil
 		}}
+}
+
+// there is what is under care now; with names, those.
+func (w *mesh) there(names map[string]bool) (out []*Target) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if names == nil {
+		for _, t := range w.targets {
+			if !w.hidden[t.Name] {
+				out = append(out, t)
+			}
+		}
+	}
+	for n := range names {
+		if t := w.byName[n]; t != nil && !w.hidden[n] {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+func (w *mesh) renewals(target string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.issued[target]
+}
+
+func (w *mesh) told(kind EventKind) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.events[kind]
 }
 
 func (w *mesh) outlook(ctx context.Context, _ string) (ca.Outlook, error) {

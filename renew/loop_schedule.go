@@ -139,7 +139,7 @@ func (l *Loop) run(key laneKey, f func() error, end func(error)) {
 		// Before the lane is free again, so that the report is there when the loop ends.
 		l.save()
 		if key.all {
-			l.tell(EventLooked, fmt.Sprintf("%d services", n), err)
+			l.tell(EventLooked, fmt.Sprintf("%d under care", n), err)
 		}
 		l.mu.Lock()
 		delete(l.lanes, key)

@@ -49,6 +49,8 @@ type memo struct {
 	Chain [][]byte `json:"chain,omitempty"` // DER, leaf first
 	Roots [][]byte `json:"roots,omitempty"` // DER
 	Due   string   `json:"due,omitempty"`
+	// Order is what it was ordered as: see issue.FactOrder.
+	Order string `json:"order,omitempty"`
 	// Previous is the serial number that was in use before, lower-case hex.
 	Previous string `json:"previous,omitempty"`
 	// Again says that it is the credential in use, laid out once more.

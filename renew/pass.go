@@ -12,6 +12,7 @@ import (
 
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/guard"
+	"github.com/meshpki/meshpki/issue"
 )
 
 // Renewer goes over targets and does what is to be done. Its fields do not change
@@ -73,6 +74,7 @@ type pass struct {
 	o       Options
 	revoked ca.Revoked
 	memos   map[string]bool // whose journal is there
+	parser  *parser
 
 	mu          sync.Mutex
 	authorities map[string]*opened[ca.Authority]
@@ -89,7 +91,7 @@ type opened[T any] struct {
 }
 
 func (r *Renewer) newPass(o Options) *pass {
-	return &pass{r: r, o: o, memos: map[string]bool{}, authorities: map[string]*opened[ca.Authority]{}, outlooks: map[string]*opened[ca.Outlook]{}}
+	return &pass{r: r, o: o, memos: map[string]bool{}, parser: newParser(), authorities: map[string]*opened[ca.Authority]{}, outlooks: map[string]*opened[ca.Outlook]{}}
 }
 
 // Pass goes once over the targets: it looks at all, and then works those that are
@@ -156,7 +158,8 @@ func (p *pass) all(ctx context.Context, candidates iter.Seq[Candidate], f func(c
 		}
 		return p.ended(ctx)
 	}
-	queue := make(chan Candidate)
+	// Some wait in it, so that a worker that is done finds the next one at once.
+	queue := make(chan Candidate, 4*p.r.Workers)
 	var running sync.WaitGroup
 	for range p.r.Workers {
 		running.Add(1)
@@ -241,7 +244,7 @@ func (p *pass) judge(ctx context.Context, t *Target) (*View, Decision, error) {
 		return nil, Decision{}, err
 	}
 	// An authority that cannot be asked now has nothing to say; the clock still has.
-	v := p.r.look(ctx, t, out, p.revoked)
+	v := p.look(ctx, t, out)
 	v.State.Seen = p.o.Seen
 	d := Decide(v.State, t.Policy, p.r.Now())
 	if p.o.Force { // also against a clock that seems wrong: a person may know better
@@ -377,6 +380,9 @@ func (p *pass) unfinished(ctx context.Context, w *work, err error) Result {
 		w.result.Standing = StandsFailed
 	}
 	if interrupted := context.Cause(ctx); interrupted != nil && errors.Is(err, interrupted) {
+		if w.m.holding() { // what was signed is not lost
+			err = errors.Join(err, p.r.remember(ctx, w.t, w.m))
+		}
 		w.result.Err = err
 		return w.result
 	}
@@ -395,6 +401,13 @@ func (p *pass) unfinished(ctx context.Context, w *work, err error) Result {
 func (w *work) superseded() bool {
 	c, err := w.m.credential()
 	if err != nil || len(c.Chain) == 0 || len(c.Roots) == 0 {
+		return true
+	}
+	was, err := issue.RecordOf(map[string]string{issue.FactOrder: w.m.Order})
+	if err != nil {
+		return true
+	}
+	if changed, _ := orderedOtherwise(was, w.t.Record); len(changed) > 0 {
 		return true
 	}
 	leaf := c.Leaf()

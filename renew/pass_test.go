@@ -426,29 +426,3 @@ func TestPanicEndsThePass(t *testing.T) {
 type panics struct{ issue.Store }
 
 func (panics) String() string { return "panics" }
-
-// wholes is a place that remembers how many replaced sets were to stay whole.
-type wholes struct {
-	*memory.Store
-	asked []int
-}
-
-func (p *wholes) Save(ctx context.Context, s issue.Set, was issue.Version) (issue.Version, error) {
-	p.asked = append(p.asked, max(1, s.Whole))
-	return p.Store.Save(ctx, s, was)
-}
-
-// What was replaced stays whole until the next renewal or, if that comes sooner, for
-// an hour after its successor was served.
-func TestReplacedSetsStayWhole(t *testing.T) {
-	w := newWorld(t)
-	place := &wholes{Store: memory.NewStore("place")}
-	target := w.target("payment", place)
-	for _, later := range []time.Duration{0, time.Minute, 2 * time.Hour} {
-		w.now = w.now.Add(later)
-		want(t, w.run(Options{Force: true}, target)[target.Name], StandsRenewed)
-	}
-	if !slices.Equal(place.asked, []int{1, 2, 1}) {
-		t.Errorf("whole sets: %v, want one more only where the last was served a minute ago", place.asked)
-	}
-}

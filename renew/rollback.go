@@ -59,7 +59,7 @@ func (p *pass) rollback(ctx context.Context, t *Target) (Result, error) {
 		return Result{}, err
 	}
 	m.forget()
-	w := &work{r: p.r, t: t, m: m, v: p.r.look(ctx, t, out, p.revoked), now: now, revoked: p.revoked}
+	w := &work{r: p.r, t: t, m: m, v: p.look(ctx, t, out), now: now, revoked: p.revoked}
 	w.result = Result{Name: t.Name, Target: t, Reason: "it was rolled back", Places: w.v.Places}
 	if w.v.Leaf != nil {
 		m.Previous = ca.FormatSerial(w.v.Leaf.SerialNumber)

@@ -50,6 +50,9 @@ type Known struct {
 	Version issue.Version
 	Audit   func(ctx context.Context, want issue.Set) ([]string, error)
 	Err     error
+	// Record is the order that is kept with the set; it is read once, here.
+	Record issue.Record
+	Unread error // why it is not: there is none, or it is damaged
 }
 
 // Ask looks at a place.
@@ -63,6 +66,7 @@ func Ask(ctx context.Context, s issue.Store) *Known {
 	if a, ok := s.(issue.Auditor); ok && k.Audit == nil {
 		k.Audit = a.Audit
 	}
+	k.Record, k.Unread = issue.RecordOf(k.Set.Facts)
 	return k
 }
 

@@ -211,6 +211,11 @@ func (w *work) deliver(ctx context.Context, c *issue.Credential) error {
 	if err := w.m.hold(c, true); err != nil {
 		return err
 	}
+	facts, err := w.t.Record.Facts(c, "", time.Time{})
+	if err != nil {
+		return err
+	}
+	w.m.Order = facts[issue.FactOrder]
 	if w.manySteps() {
 		if err := w.r.remember(ctx, w.t, w.m); err != nil {
 			return err
@@ -283,6 +288,8 @@ func (w *work) complete(ctx context.Context, c *issue.Credential) error {
 // publish saves the credential in every place that does not have it yet. Each gets
 // the whole set or keeps what it had; one that fails keeps no other from its turn.
 func (w *work) publish(ctx context.Context, c *issue.Credential) (moved bool, err error) {
+	// Who is told to stop finishes the swap in hand.
+	ctx = context.WithoutCancel(ctx)
 	leaf := c.Leaf()
 	due, err := time.Parse(time.RFC3339, w.m.Due)
 	if err != nil {

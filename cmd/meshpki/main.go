@@ -50,6 +50,8 @@ func world(args []string, now func() time.Time) *command.Env {
 		Hangups:   hangups,
 		Version:   version,
 		Commit:    commit,
+
+		Executable: os.Executable,
 	}
 	for _, f := range []*os.File{os.Stdout, os.Stderr} {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && env.Width == 0 {

@@ -77,9 +77,23 @@ func openTrusted(path string, owner Owner, parent bool) (*os.Root, error) {
 // link on the way, and all of it root's. Then nobody else can change any of it
 // between two looks.
 func plainlyRoots(path string) bool {
-	if !filepath.IsAbs(path) || filepath.Clean(path) != path {
+	if filepath.Clean(path) != path {
 		return false
 	}
+	if filepath.IsAbs(path) {
+		return rootsAlone(path)
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return false
+	}
+	// Where it leads out of the working directory, that must not be there by a link:
+	// the path would go up from elsewhere.
+	return (!strings.HasPrefix(path, "..") || rootsAlone(dir)) && rootsAlone(filepath.Join(dir, path))
+}
+
+// rootsAlone is plainlyRoots of a clean absolute path.
+func rootsAlone(path string) bool {
 	for at := 0; at <= len(path); at++ {
 		if at > 0 && at < len(path) && path[at] != '/' {
 			continue

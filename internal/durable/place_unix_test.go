@@ -130,6 +130,33 @@ func TestOpenRootJudgesTheWay(t *testing.T) {
 	}
 }
 
+func TestOpenRootRelative(t *testing.T) {
+	asRoot(t)
+	base := t.TempDir()
+	lay(t, base, []entry{
+		{path: "good", mode: 0o755 | fs.ModeDir}, {path: "deep", mode: 0o755 | fs.ModeDir}, {path: "deep/real", mode: 0o755 | fs.ModeDir},
+		{path: "deep/good", uid: other, mode: 0o755 | fs.ModeDir}, {path: "wide", mode: 0o777 | fs.ModeDir}, {path: "here", link: "deep/real"},
+	})
+	for _, c := range []struct {
+		from, path string
+		fine       bool
+	}{
+		{".", "good", true}, {".", "deep/real", true}, {".", "deep/good", false}, {".", "wide", false},
+		{"deep", "../good", true}, {"deep", "../wide", false}, {"deep/real", ".", true}, {"wide", ".", false},
+		// By the name it would be good, and it is deep/good.
+		{"here", "../good", false},
+	} {
+		t.Chdir(filepath.Join(base, c.from))
+		root, err := OpenRoot(c.path, Owner{None, None})
+		if err == nil {
+			root.Close()
+		}
+		if c.fine != (err == nil) || err != nil && !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%s from %s: error %v", c.path, c.from, err)
+		}
+	}
+}
+
 func TestTrusted(t *testing.T) {
 	asRoot(t)
 	base := t.TempDir()

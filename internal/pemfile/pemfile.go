@@ -71,6 +71,12 @@ func bare(err error) error {
 // other blocks between them are passed over. Without any it is ErrNoCertificate;
 // a block that does not parse is an error that tells its number and line.
 func Certificates(data []byte) ([]*x509.Certificate, error) {
+	return CertificatesBy(data, x509.ParseCertificate)
+}
+
+// CertificatesBy is Certificates with another parser of DER: one that remembers what
+// it has parsed before.
+func CertificatesBy(data []byte, parse func(der []byte) (*x509.Certificate, error)) ([]*x509.Certificate, error) {
 	var certs []*x509.Certificate
 	rest := data
 	for {
@@ -81,7 +87,7 @@ func Certificates(data []byte) ([]*x509.Certificate, error) {
 		if block.Type != TypeCertificate {
 			continue
 		}
-		cert, err := x509.ParseCertificate(block.Bytes)
+		cert, err := parse(block.Bytes)
 		if err != nil {
 			return nil, fmt.Errorf("certificate %d, at line %d: %w", len(certs)+1, lastBegin(data[:len(data)-len(rest)]), err)
 		}

@@ -32,10 +32,15 @@ func (combined) Encode(c *issue.Credential) (issue.Files, error) {
 }
 
 // Decode gives the chain back.
-func (combined) Decode(f issue.Files) ([]*x509.Certificate, error) {
+func (c combined) Decode(f issue.Files) ([]*x509.Certificate, error) {
+	return c.DecodeBy(f, x509.ParseCertificate)
+}
+
+// DecodeBy gives the chain back.
+func (combined) DecodeBy(f issue.Files, parse func([]byte) (*x509.Certificate, error)) ([]*x509.Certificate, error) {
 	file, ok := f[combinedFile]
 	if !ok {
 		return nil, fmt.Errorf("%s: %w", combinedFile, errNoLeaf)
 	}
-	return pemfile.Certificates(file.Data)
+	return pemfile.CertificatesBy(file.Data, parse)
 }

@@ -26,6 +26,14 @@ type Named struct {
 	issue.Layout
 }
 
+// DecodeBy is the layout's Decode; its parser of certificates is parse where it can be.
+func (n Named) DecodeBy(f issue.Files, parse func([]byte) (*x509.Certificate, error)) ([]*x509.Certificate, error) {
+	if l, ok := n.Layout.(issue.SharedDecoder); ok {
+		return l.DecodeBy(f, parse)
+	}
+	return n.Decode(f)
+}
+
 // Default is the layout where none is asked for.
 const Default = "tls"
 
@@ -99,9 +107,14 @@ func (l split) Encode(c *issue.Credential) (issue.Files, error) {
 
 // Decode gives the chain back.
 func (l split) Decode(f issue.Files) ([]*x509.Certificate, error) {
+	return l.DecodeBy(f, x509.ParseCertificate)
+}
+
+// DecodeBy gives the chain back.
+func (l split) DecodeBy(f issue.Files, parse func([]byte) (*x509.Certificate, error)) ([]*x509.Certificate, error) {
 	file, ok := f[l.chain]
 	if !ok {
 		return nil, fmt.Errorf("%s: %w", l.chain, errNoLeaf)
 	}
-	return pemfile.Certificates(file.Data)
+	return pemfile.CertificatesBy(file.Data, parse)
 }

@@ -39,6 +39,8 @@ type Env struct {
 	// Hangups, unless nil, gives the requests to read the configuration again (SIGHUP),
 	// from now on and until the function is called.
 	Hangups func() (<-chan os.Signal, func())
+	// Executable gives the program's own path, for what others are to run.
+	Executable func() (string, error)
 	// Version and Commit are set at build time; empty where they are not known.
 	Version, Commit string
 }

@@ -284,9 +284,11 @@ func (j *job) open(own string) error {
 	}
 	for i, o := range j.record.Outputs {
 		j.shown = append(j.shown, o.To)
-		place, err := backends.Canonical(o.To)
-		if err != nil {
-			return err
+		place := ownPlace
+		if o.To != own {
+			if place, err = backends.Canonical(o.To); err != nil {
+				return err
+			}
 		}
 		if place == ownPlace {
 			place = ""

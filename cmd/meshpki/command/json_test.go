@@ -49,6 +49,7 @@ var documents = []struct {
 	{ui.Renewal{}, true},
 	{ui.Status{}, false},
 	{ui.Plan{}, true},
+	{ui.Units{}, true},
 	{ui.Applied{}, true},
 	{ui.Simulation{}, false},
 	{ui.Demo{}, false},

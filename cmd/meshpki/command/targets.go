@@ -199,9 +199,9 @@ func (k *care) unlistedTarget(ctx context.Context, s *file.Store) (*renew.Target
 	if err != nil && set.Facts == nil {
 		return t, &issue.PlaceError{Place: s.String(), Err: err}
 	}
-	r, err := issue.RecordOf(set.Facts)
-	if err != nil {
-		return t, &issue.PlaceError{Place: s.String(), Err: err}
+	r := known.Record
+	if known.Unread != nil {
+		return t, &issue.PlaceError{Place: s.String(), Err: known.Unread}
 	}
 	if r.Namespace+"."+r.Service != idOf(s) {
 		return t, &issue.PlaceError{Place: s.String(), Err: fmt.Errorf("it holds the certificate of %s.%s", r.Service, r.Namespace)}
