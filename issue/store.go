@@ -107,6 +107,7 @@ type Remover interface {
 	// generation, and the place itself where nothing else is in it. kept names what is
 	// there and is not ours; it stays. It fails with ErrChanged where the place is no
 	// longer at that version. One that was interrupted is finished by another, also
-	// at the zero version, which is no error where nothing is left.
+	// at the zero version, which is no error where nothing is left; a place that is
+	// there and is empty goes all the same.
 	Remove(ctx context.Context, was Version) (kept []string, err error)
 }

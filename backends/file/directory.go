@@ -308,39 +308,6 @@ func ValidName(s string) bool {
 	return s != "" && len(s) <= 63 && s != logName
 }
 
-// Services lists the services' own places that keep anything, by namespace and name.
-func (d *Directory) Services() ([]*Store, error) {
-	var out []*Store
-	namespaces, err := readDir(filepath.Join(d.path, servicesDir))
-	if err != nil {
-		return nil, err
-	}
-	for _, ns := range namespaces {
-		services, err := readDir(filepath.Join(d.path, servicesDir, ns))
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range services {
-			if path := d.ServicePath(ns, s); anyOurs(path) {
-				out = append(out, NewStore(path))
-			}
-		}
-	}
-	return out, nil
-}
-
-// anyOurs tells whether a directory has anything of a place in it: what is empty, or
-// has others' files alone, is what is left of one that was removed.
-func anyOurs(path string) bool {
-	if _, err := os.Lstat(filepath.Join(path, dataLink)); !errors.Is(err, fs.ErrNotExist) {
-		return true
-	}
-	entries, err := os.ReadDir(path)
-	return err != nil || slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
-		return strings.HasPrefix(e.Name(), genPrefix) || strings.HasPrefix(e.Name(), oldPrefix)
-	})
-}
-
 // readDir gives the names of the directories in a directory, in order; none where
 // it does not exist.
 func readDir(path string) ([]string, error) {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/meshpki/meshpki/internal/durable"
 	"github.com/meshpki/meshpki/issue"
@@ -51,11 +52,10 @@ func (s *Store) Remove(ctx context.Context, was issue.Version) (kept []string, e
 	}
 	e := emptying{root: root, gen: gen}
 	e.sort(names)
-	if !e.any() {
-		return e.kept, nil // nothing is ours, the directory neither
-	}
-	if err := e.empty(); err != nil {
-		return nil, fmt.Errorf("cannot be removed: %w", bare(err))
+	if e.any() {
+		if err := e.empty(); err != nil {
+			return nil, fmt.Errorf("cannot be removed: %w", bare(err))
+		}
 	}
 	if len(e.kept) > 0 {
 		return e.kept, nil
@@ -144,7 +144,12 @@ func (e *emptying) empty() error {
 		if err := gone(e.root.Remove(dataLink)); err != nil {
 			return err
 		}
-		if err := e.root.RemoveAll(e.gen); err != nil {
+		// Under that name nobody looks for keys in it.
+		without := oldPrefix + strings.TrimPrefix(e.gen, genPrefix)
+		if err := gone(e.root.Rename(e.gen, without)); err != nil {
+			return err
+		}
+		if err := e.root.RemoveAll(without); err != nil {
 			return err
 		}
 	}
@@ -198,8 +203,12 @@ func (s *Store) removeDir(root *os.Root) error {
 	if err != nil || !is.IsDir() || !os.SameFile(was, is) {
 		return nil
 	}
-	if err := parent.Remove(filepath.Base(path)); err != nil {
-		return nil
+	err = parent.Remove(filepath.Base(path))
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrExist), errors.Is(err, syscall.EBUSY):
+		return nil // not ours to take away, no longer empty, or a mount: it stays
+	case err != nil:
+		return fmt.Errorf("cannot be removed: %w", bare(err))
 	}
 	return durable.SyncDir(parent, ".")
 }

@@ -32,6 +32,8 @@ type trial struct {
 	// holds is what must hold at once, whatever happened; mended, what must hold in the
 	// end: it may run what a person or a timer would run next.
 	holds, mended func(t *testing.T, dir string)
+	// moved, if not nil, sees to what in a copy names the world that it was made of.
+	moved func(t *testing.T, dir string)
 }
 
 // syscallAt is the nth call of its kind on the thread that is traced, from 1.
@@ -153,6 +155,9 @@ func (r trial) copy(t *testing.T) string {
 	dir := filepath.Join(t.TempDir(), "world")
 	if out, err := exec.CommandContext(t.Context(), "cp", "-a", r.world, dir).CombinedOutput(); err != nil {
 		t.Fatalf("copy: %v\n%s", err, out)
+	}
+	if r.moved != nil {
+		r.moved(t, dir)
 	}
 	return dir
 }

@@ -158,6 +158,9 @@ func (a *applying) run(ctx context.Context) error {
 	for _, l := range a.left {
 		a.prune(ctx, r, l)
 	}
+	if c.Bool("prune") && k.m != nil {
+		a.tidy(ctx)
+	}
 	slices.SortStableFunc(a.doc.List, func(x, y ui.RenewedService) int { return cmp.Compare(x.Label(), y.Label()) })
 	if err := c.say(a.doc); err != nil {
 		return err
@@ -193,6 +196,25 @@ func (a *applying) leave(res renew.Result) {
 		a.doc.List = append(a.doc.List, ui.RenewedService{Name: res.Name, State: "failed", Problem: err.Error()})
 	case len(l.Stores) > 0 && l.Whole == a.removes(res.Target):
 		a.left = append(a.left, l)
+	}
+}
+
+// tidy takes away what an interrupted removal has left of services' own places:
+// nothing of it is under care, and there are no keys in it. What cannot be taken away
+// now is by the next one.
+func (a *applying) tidy(ctx context.Context) {
+	remnants, err := a.k.dir.Remnants()
+	if err != nil {
+		return
+	}
+	for _, s := range remnants {
+		namespace, service, _ := strings.Cut(idOf(s), ".")
+		lock, err := a.k.dir.LockService(ctx, namespace, service)
+		if err != nil {
+			return
+		}
+		_, _ = s.Remove(ctx, "")
+		_ = lock.Release()
 	}
 }
 
