@@ -151,7 +151,7 @@ func TestLoopAndTheClock(t *testing.T) {
 		if s := r.after(time.Minute, "payment"); !s.Ends.After(w.now()) || w.renewals("payment.year") != 2 {
 			t.Errorf("after a suspend: %+v", s)
 		}
-		w.set(-2 * time.Minute) // what was made is not older than that
+		w.set(-9 * time.Minute) // what was made begins before that
 		if s := r.after(time.Minute, "payment"); !s.Standing.Good() {
 			t.Errorf("set back: %+v", s)
 		}

@@ -16,6 +16,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 )
 
 // started is a daemon that runs, in a directory of its own.
@@ -208,6 +211,18 @@ func TestDaemonKeepsTheManifestBefore(t *testing.T) {
 		_, err := os.Stat(filepath.Join(dir, "pki", "services", "default", "account", "tls.crt"))
 		return err == nil
 	})
+	_, page := d.get("/metrics")
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	read, err := parser.TextToMetricFamilies(strings.NewReader(page))
+	if err != nil {
+		t.Errorf("%v:\n%s", err, page)
+	}
+	for _, name := range []string{"meshpki_certificate_not_after_seconds", "meshpki_certificate_due_seconds", "meshpki_target_state",
+		"meshpki_renewals_total", "meshpki_failures_total", "meshpki_last_pass_timestamp_seconds", "meshpki_build_info"} {
+		if len(read[name].GetMetric()) == 0 {
+			t.Errorf("%s is not among the metrics:\n%s", name, page)
+		}
+	}
 	d.until("health", func() bool { code, body := d.get("/healthz"); return code == 200 && body == "ok\n" })
 	if code, _ := d.get("/else"); code != http.StatusNotFound {
 		t.Errorf("another page: %d", code)

@@ -273,7 +273,7 @@ var owners = []struct {
 	{"golang.org/x/sys", []string{"internal/durable", "backends/file", "renew", "cmd/meshpki/command"}, false},
 	{"github.com/rogpeppe/go-internal/testscript", []string{"cmd/meshpki"}, true},
 	{"golang.org/x/net/html", []string{"cmd/meshpki/ui"}, true},
-	{"github.com/prometheus/common", []string{"cmd/meshpki/ui"}, true},
+	{"github.com/prometheus/common", []string{"cmd/meshpki/ui", "cmd/meshpki"}, true},
 }
 
 // checkOwners: every import that is neither the standard library's nor ours is

@@ -214,6 +214,9 @@ func (k *care) status(ctx context.Context, maxAge time.Duration) (*standing, err
 		if last.Good.IsZero() {
 			s.Last.Good = time.Time{}
 		}
+		if last.Problem != "" { // of a daemon, which goes on by what it read before
+			s.Problems = append(s.Problems, "the last pass: "+last.Problem)
+		}
 	}
 	for _, t := range troubles {
 		s.Problems = append(s.Problems, k.troubled(t, last, maxAge))
