@@ -100,11 +100,11 @@ func TestSaveWithoutRoom(t *testing.T) {
 func TestRecordWithoutRoom(t *testing.T) {
 	l := newLedger(t)
 	record(t, l, 3)
-	before := readTree(t, l.dir)
-	if said := runChildren(t, 1, "record without room", l.dir)[0]; !strings.Contains(said, "entries") {
+	before := readTree(t, l.path(logDir))
+	if said := runChildren(t, 1, "record without room", l.dir)[0]; !strings.Contains(said, "log.journal") {
 		t.Errorf("error %q does not name the file", said)
 	}
-	wantUnchanged(t, l.dir, before)
+	wantUnchanged(t, l.path(logDir), before)
 	if err := l.Record(t.Context(), bigEntry()); err != nil {
 		t.Fatal(err)
 	}

@@ -52,6 +52,7 @@ const (
 	logPubName   = logName + ".pub" // in ca/
 	firstLedger  = "entries.jsonl"
 	spareName    = "checkpoint.spare" // in cache/
+	journalName  = "log.journal"
 	defaultOwner = "localhost/meshpki"
 )
 
@@ -198,8 +199,45 @@ func (l *Ledger) open() (*tilelog.Writer, error) {
 	if err := os.MkdirAll(l.path(cacheDir), dirMode); err != nil {
 		return nil, err
 	}
-	l.writer = &tilelog.Writer{Log: log, Signer: signer, Spare: l.path(cacheDir, spareName)}
-	return l.writer, nil
+	w := l.journaled(log)
+	w.Signer = signer
+	if err := w.Recover(); err != nil {
+		return nil, err
+	}
+	l.writer = w
+	return w, nil
+}
+
+// journaled is a writer of the log with its journal. The authority that is being
+// made has none: it is durable as a whole, or not at all.
+func (l *Ledger) journaled(log tilelog.Log) *tilelog.Writer {
+	w := &tilelog.Writer{Log: log, Spare: l.path(cacheDir, spareName)}
+	if filepath.Base(l.dir) != stagingName {
+		w.Journal, w.Boot = l.path(journalName), durable.Boot()
+	}
+	return w
+}
+
+// settled gives the log for reading. If the machine went down before all of it was
+// durable, it is first made whole.
+func (l *Ledger) settled() (tilelog.Log, error) {
+	log, err := l.log()
+	if err != nil {
+		return log, err
+	}
+	cut, err := tilelog.Interrupted(l.path(journalName), durable.Boot())
+	if err != nil || !cut {
+		return log, err
+	}
+	lock, err := durable.AcquireDir(context.Background(), l.path(logDir)) // held for as long as an append takes
+	if err != nil {
+		return log, err
+	}
+	defer lock.Release()
+	if err := l.journaled(log).Recover(); err != nil {
+		return log, fmt.Errorf("finish what the machine's going down has interrupted: %w", err)
+	}
+	return log, nil
 }
 
 // checkFirst refuses a directory with a ledger of the first form.
@@ -230,7 +268,7 @@ func (l *Ledger) tree() (*tilelog.Tree, error) {
 	if err := l.checkFirst(); err != nil {
 		return nil, err
 	}
-	log, err := l.log()
+	log, err := l.settled()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, l.checkAbsent()
 	}

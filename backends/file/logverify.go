@@ -36,7 +36,7 @@ func (l *Ledger) Verify(ctx context.Context, certificates [][]byte) (Verificatio
 	if err := l.checkFirst(); err != nil {
 		return v, err
 	}
-	log, err := l.log()
+	log, err := l.settled()
 	if errors.Is(err, fs.ErrNotExist) {
 		err = l.checkAbsent()
 		for i := range certificates {
@@ -179,7 +179,7 @@ func (l *Ledger) Checkpoint() (c Checkpoint, key string, err error) {
 	if err := l.checkFirst(); err != nil {
 		return c, "", err
 	}
-	log, err := l.log()
+	log, err := l.settled()
 	if err != nil {
 		return c, "", err
 	}

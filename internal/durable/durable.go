@@ -117,6 +117,14 @@ func SyncName(name string) error {
 // there before gets the other's name, so that its blocks can be used again; else
 // it is gone.
 func Exchange(spare, name string) error {
+	if err := Swap(spare, name); err != nil {
+		return err
+	}
+	return SyncName(name)
+}
+
+// Swap is Exchange, but that it does not make anything durable.
+func Swap(spare, name string) error {
 	err := exchange(spare, name)
 	if err != nil {
 		err = os.Rename(spare, name)
@@ -124,7 +132,7 @@ func Exchange(spare, name string) error {
 	if err != nil {
 		return fmt.Errorf("replace %s: %w", name, bare(err))
 	}
-	return SyncName(name)
+	return nil
 }
 
 // Chmod gives an open file a mode, where files have modes.

@@ -27,8 +27,12 @@ type Writer struct {
 	// Spare is a file, on the log's file system and not in the log, that the next
 	// checkpoint is written into before it takes the present one's place.
 	Spare string
+	// Journal is a file for appends that wait for less, and Boot names the time since
+	// the machine was started. Without both every append waits for the log's own files.
+	Journal, Boot string
 
 	tail // as this writer left the log, if it did
+	at   position
 }
 
 // Begin makes an empty log: the checkpoint of a tree without entries.
@@ -65,12 +69,85 @@ func (w *Writer) Append(entries [][]byte) (Checkpoint, error) {
 		return c, err
 	}
 	w.tail = tail{} // whatever happens now, it is read again
-	if err := w.write(p.pieces, c); err != nil {
+	if err := w.keep(was, p, c, entries); err != nil {
 		return c, err
 	}
 	w.tail = p.tail
 	w.raw = c.Raw
 	return c, nil
+}
+
+// keep makes an append durable: by a record in the journal, and the log's own files
+// without waiting for them; or, where the journal has no room, by those.
+func (w *Writer) keep(was tail, p plan, c Checkpoint, entries [][]byte) error {
+	if w.Journal == "" || w.Boot == "" {
+		return w.write(p.pieces, c, true)
+	}
+	r := record{checkpoint: c.Raw}
+	for _, e := range entries {
+		r.entries = appendEntry(r.entries, e)
+	}
+	at, ok := w.find(was.raw)
+	if ok && at.fits(r) {
+		at, err := w.note(at, r)
+		if err == nil {
+			err = w.write(p.pieces, c, false)
+		}
+		if err == nil {
+			w.at = at
+		}
+		return err
+	}
+	if !ok {
+		at.base = max(0, was.size-unknownRange)
+	}
+	// What the journal still answers for first, then the new entries, then a new journal.
+	if err := w.syncRange(at.base, was.size); err != nil {
+		return err
+	}
+	if err := w.write(p.pieces, c, true); err != nil {
+		return err
+	}
+	w.restart(c)
+	return nil
+}
+
+// unknownRange is how many entries at the end may not be durable where no journal
+// tells: more than one has room for.
+const unknownRange = 8192
+
+// syncRange syncs the files that the entries of a range have been written to, of a
+// log of to entries, and their names.
+func (w *Writer) syncRange(from, to int64) error {
+	if from >= to {
+		return nil
+	}
+	for level := entriesLevel; level == entriesLevel || to>>(height*level) > 0; level++ {
+		shift := height * max(level, 0)
+		for n := from >> shift / width; n*width < to>>shift; n++ {
+			name := tilePath(level, n, int(min(width, to>>shift-n*width)))
+			err := syncFile(w.Log.path(name))
+			if errors.Is(err, fs.ErrNotExist) {
+				if _, name, err = w.Log.read(level, n, int(min(width, to>>shift-n*width))); err == nil {
+					err = syncFile(w.Log.path(name))
+				}
+			}
+			if err != nil {
+				return fmt.Errorf("sync the log: %w", err)
+			}
+		}
+	}
+	return errors.Join(syncFile(w.Log.path(checkpointName)))
+}
+
+// syncFile syncs a file and its name.
+func syncFile(name string) error {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	return errors.Join(err, f.Close(), durable.SyncName(name))
 }
 
 // load gives the log's end: what this writer remembers, if nobody else has written
@@ -86,6 +163,11 @@ func (w *Writer) load() (tail, error) {
 	if err != nil {
 		return tail{}, err
 	}
+	return w.loadAt(c)
+}
+
+// loadAt is the log's end as a checkpoint has it.
+func (w *Writer) loadAt(c Checkpoint) (tail, error) {
 	tree, err := w.Log.Open(c)
 	if err != nil {
 		return tail{}, err
@@ -110,9 +192,10 @@ type written struct {
 	fresh bool   // it was made for this
 }
 
-// write makes the pieces durable, and then the checkpoint.
-func (w *Writer) write(pieces []piece, c Checkpoint) error {
-	done, spare, err := w.put(pieces, c)
+// write writes the pieces and then the checkpoint, both so that they are durable
+// if that is wanted.
+func (w *Writer) write(pieces []piece, c Checkpoint, sync bool) error {
+	done, spare, err := w.put(pieces, c, sync)
 	if err != nil {
 		for _, d := range done {
 			err = errors.Join(err, w.undo(d))
@@ -120,20 +203,24 @@ func (w *Writer) write(pieces []piece, c Checkpoint) error {
 		return err
 	}
 	for _, d := range done {
-		if err := w.settle(d); err != nil {
+		if err := w.settle(d, sync); err != nil {
 			return err
 		}
 	}
-	if spare && durable.Exchange(w.Spare, w.Log.path(checkpointName)) == nil {
+	exchange := durable.Swap
+	if sync {
+		exchange = durable.Exchange
+	}
+	if spare && exchange(w.Spare, w.Log.path(checkpointName)) == nil {
 		return nil
 	}
 	return durable.WriteFile(w.Log.path(checkpointName), c.Raw, fileMode)
 }
 
 // put writes the pieces into their files and the checkpoint into the spare one,
-// and syncs them together. What it has written comes with an error too. spare
+// and syncs them together if that is wanted. What it has written comes with an error too. spare
 // tells whether there is a spare file.
-func (w *Writer) put(pieces []piece, c Checkpoint) (done []written, spare bool, err error) {
+func (w *Writer) put(pieces []piece, c Checkpoint, sync bool) (done []written, spare bool, err error) {
 	var files []*os.File
 	defer func() {
 		for _, f := range files {
@@ -153,6 +240,9 @@ func (w *Writer) put(pieces []piece, c Checkpoint) (done []written, spare bool, 
 	// Without a spare file the checkpoint costs more, and is none the worse.
 	if f, err := overwrite(w.Spare, c.Raw); err == nil {
 		files, spare = append(files, f), true
+	}
+	if !sync {
+		return done, spare, nil
 	}
 	if err := durable.SyncAll(files...); err != nil {
 		return done, spare, fmt.Errorf("sync the log: %w", err)
@@ -212,7 +302,7 @@ func (w *Writer) undo(d written) error {
 
 // settle gives a file the name of what is in it now, and takes away the files that
 // it supersedes.
-func (w *Writer) settle(d written) error {
+func (w *Writer) settle(d written, sync bool) error {
 	name := tilePath(d.level, d.n, d.has)
 	if d.name != name {
 		// A tile that was full, in a state that no checkpoint covers, goes back.
@@ -225,7 +315,7 @@ func (w *Writer) settle(d written) error {
 	}
 	partial := w.Log.path(fullPath(d.level, d.n) + ".p")
 	if d.has == width {
-		if !d.fresh {
+		if !d.fresh && sync {
 			if err := durable.SyncName(w.Log.path(name)); err != nil {
 				return err
 			}

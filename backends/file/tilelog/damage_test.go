@@ -45,7 +45,7 @@ func TestFlippedByte(t *testing.T) {
 	}
 }
 
-func replace(t *testing.T, l Log, name string, data []byte) {
+func replace(t testing.TB, l Log, name string, data []byte) {
 	t.Helper()
 	if err := os.WriteFile(l.path(name), data, 0o644); err != nil {
 		t.Fatal(err)

@@ -32,7 +32,7 @@ func newWriter(t testing.TB) *Writer {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	w := &Writer{Log: Log{Dir: filepath.Join(dir, "log"), Key: key}, Signer: signer, Spare: filepath.Join(dir, "spare")}
+	w := &Writer{Log: Log{Dir: filepath.Join(dir, "log"), Key: key}, Signer: signer, Spare: filepath.Join(dir, "spare"), Journal: filepath.Join(dir, "journal"), Boot: "boot-1"}
 	if err := w.Begin(); err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,9 @@ func newWriter(t testing.TB) *Writer {
 }
 
 // other is another handle on a writer's log, as another process would have one.
-func (w *Writer) other() *Writer { return &Writer{Log: w.Log, Signer: w.Signer, Spare: w.Spare} }
+func (w *Writer) other() *Writer {
+	return &Writer{Log: w.Log, Signer: w.Signer, Spare: w.Spare, Journal: w.Journal, Boot: w.Boot}
+}
 
 // entry is one that can be told from others.
 func entry(n int) []byte { return fmt.Appendf(nil, "entry %d%s", n, strings.Repeat(".", n%7)) }
@@ -98,7 +100,7 @@ func (r *reference) root(t *testing.T) tlog.Hash {
 }
 
 // files gives the files of a log by name, with what is in them.
-func files(t *testing.T, l Log) map[string]string {
+func files(t testing.TB, l Log) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	err := filepath.WalkDir(l.Dir, func(name string, d fs.DirEntry, err error) error {
@@ -133,7 +135,7 @@ func wanted(size int) []string {
 }
 
 // wantWhole holds a log against the entries that it should have.
-func wantWhole(t *testing.T, l Log, size int) *Tree {
+func wantWhole(t testing.TB, l Log, size int) *Tree {
 	t.Helper()
 	c, err := l.Checkpoint()
 	if err != nil {
@@ -312,7 +314,7 @@ func halves(before, after map[string]string) map[string]string {
 }
 
 // restore makes a log of those files and no others.
-func restore(t *testing.T, l Log, want map[string]string) {
+func restore(t testing.TB, l Log, want map[string]string) {
 	t.Helper()
 	if err := os.RemoveAll(l.Dir); err != nil {
 		t.Fatal(err)

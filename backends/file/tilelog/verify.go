@@ -3,6 +3,7 @@ package tilelog
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -84,12 +85,13 @@ func (v *verification) bundles(ctx context.Context) error {
 			v.fail(fmt.Errorf("%v", fault))
 			all.Done()
 		}, func() {
+			scratch := make([]byte, 0, 1+MaxEntry)
 			for ctx.Err() == nil {
 				n := next.Add(1) - 1
 				if n*width >= v.size {
 					break
 				}
-				root, err := v.bundle(n)
+				root, err := v.bundle(n, scratch)
 				if err != nil {
 					v.fail(err)
 					break
@@ -132,7 +134,7 @@ func (v *verification) doubt(p place, d *doubt) {
 
 // bundle computes the hashes of one bundle and compares them with its tile. It
 // gives the root over them, if there are 256.
-func (v *verification) bundle(n int64) (tlog.Hash, error) {
+func (v *verification) bundle(n int64, scratch []byte) (tlog.Hash, error) {
 	p := place{0, n}
 	w := v.wide(p)
 	d := &doubt{}
@@ -145,7 +147,7 @@ func (v *verification) bundle(n int64) (tlog.Hash, error) {
 		entries, _, _ := parseBundle(data, w) // read has seen to it that they are there
 		d.computed = make([]tlog.Hash, 0, w)
 		for i, e := range entries {
-			d.computed = append(d.computed, tlog.RecordHash(e))
+			d.computed = append(d.computed, leafHash(scratch, e))
 			if v.visit != nil {
 				v.visit(n*width+int64(i), e)
 			}
@@ -311,4 +313,10 @@ func (v *verification) blame(p place, truth []tlog.Hash) {
 			v.found = append(v.found, v.damage(d.name, at, "is not what was written"))
 		}
 	}
+}
+
+// leafHash is tlog.RecordHash without its garbage: SHA-256 of a zero and the entry
+// (RFC 6962, Section 2.1).
+func leafHash(scratch, entry []byte) tlog.Hash {
+	return sha256.Sum256(append(append(scratch[:0], 0), entry...))
 }
