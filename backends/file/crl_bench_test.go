@@ -47,7 +47,7 @@ func BenchmarkCRLToBare(b *testing.B) {
 			serial, _ := new(big.Int).SetString(e.Serial, 16)
 			list = append(list, x509.RevocationListEntry{SerialNumber: serial, RevocationTime: start, ReasonCode: int(ca.Superseded)})
 		}
-		if _, err := w.Append(batch); err != nil {
+		if _, err := w.Append(batch, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

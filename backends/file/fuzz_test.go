@@ -68,7 +68,7 @@ func FuzzEntry(f *testing.F) {
 		if len(data) > tilelog.MaxEntry {
 			return
 		}
-		if _, err := w.Append([][]byte{data}); err != nil {
+		if _, err := w.Append([][]byte{data}, nil); err != nil {
 			t.Fatal(err)
 		}
 		tree, err := l.tree()

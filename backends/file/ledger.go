@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -36,7 +37,8 @@ type Ledger struct {
 	mu    sync.Mutex
 	queue []*waiting
 
-	seen seen // the revocations read so far
+	seen   seen                         // the revocations read so far
+	opened atomic.Pointer[tilelog.Tree] // that was read last, for whoever takes it out
 }
 
 var (
@@ -164,8 +166,9 @@ func (l *Ledger) lead(ctx context.Context) error {
 	for _, w := range all {
 		entries = append(entries, w.data)
 	}
-	c, err := w.Append(entries)
+	c, err := w.Append(entries, l.opened.Swap(nil))
 	if err == nil {
+		l.take(w.Before, c, all)
 		err = l.keepCopy(c)
 	}
 	for _, w := range all {

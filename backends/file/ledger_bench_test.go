@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -14,7 +15,6 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
-	"github.com/meshpki/meshpki/backends/memory"
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/issue"
 )
@@ -99,6 +99,25 @@ func issuing(b *testing.B, d *Directory, i *ca.Issuer, deliver bool) func() {
 	}
 }
 
+// remembered is a ledger that is gone with its process.
+type remembered struct {
+	mu  sync.Mutex
+	all []ca.Entry
+}
+
+func (r *remembered) Record(_ context.Context, e ca.Entry) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = append(r.all, e)
+	return nil
+}
+
+func (r *remembered) Entries(context.Context) iter.Seq2[ca.Entry, error] {
+	return func(func(ca.Entry, error) bool) {}
+}
+
+func (r *remembered) Revoked(context.Context) (none ca.Revoked, err error) { return none, nil }
+
 // BenchmarkLedgerCost is an issue with this ledger to one with a ledger that only
 // remembers: with its files written, as the command does, and without.
 func BenchmarkLedgerCost(b *testing.B) {
@@ -106,7 +125,7 @@ func BenchmarkLedgerCost(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			d, with := benchDirectory(b)
 			other, without := benchDirectory(b)
-			without.Ledger = &memory.Ledger{}
+			without.Ledger = &remembered{}
 			ratio(b, name+"/without", 40, issuing(b, d, with, deliver), issuing(b, other, without, deliver))
 		})
 	}
@@ -157,7 +176,7 @@ func fillMillion(b *testing.B, l *Ledger) {
 			batch = append(batch, data)
 			at++
 		}
-		if _, err := w.Append(batch); err != nil {
+		if _, err := w.Append(batch, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -71,10 +71,32 @@ func (l *Ledger) Revoked(ctx context.Context) (ca.Revoked, error) {
 		}
 	}
 	s.raw, s.size, s.root = tree.Raw, tree.Size, tree.Checkpoint.Root
+	l.opened.Store(tree) // for a writer: nobody else uses it now
 	if s.size-from.indexed >= indexAfter {
 		l.writeIndex(s)
 	}
 	return s.revoked, nil
+}
+
+// take lets what this process has recorded be known without reading it again: from
+// the checkpoint that it was put behind on.
+func (l *Ledger) take(before []byte, c tilelog.Checkpoint, all []*waiting) {
+	s := &l.seen
+	// Who reads the revocations at this moment may wait for the lock that is held here.
+	if !s.mu.TryLock() {
+		return
+	}
+	defer s.mu.Unlock()
+	if s.raw == nil || !bytes.Equal(s.raw, before) || c.Size-s.indexed > indexAfter {
+		return
+	}
+	for _, w := range all {
+		if kind, ok := kindOf(w.data); ok && kind != ca.KindRevocation {
+			continue
+		}
+		return // the revocations that were given away are not changed
+	}
+	s.raw, s.size, s.root = c.Raw, c.Size, c.Root
 }
 
 // beginning is where the reading of revocations begins.

@@ -45,7 +45,7 @@ func fill(t testing.TB, l *Ledger, to, size int) {
 			}
 			batch = append(batch, data)
 		}
-		if _, err := w.Append(batch); err != nil {
+		if _, err := w.Append(batch, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -31,6 +31,9 @@ type Writer struct {
 	// the machine was started. Without both every append waits for the log's own files.
 	Journal, Boot string
 
+	// Before is the checkpoint that the last append went behind.
+	Before []byte
+
 	tail // as this writer left the log, if it did
 	at   position
 }
@@ -50,9 +53,10 @@ func (w *Writer) Begin() error {
 // Append puts entries behind the log's last, and gives the checkpoint that covers
 // them. When it returns they would survive a crash, and so would the checkpoint.
 // After an error the log is what it was before: either as it is now, or, where the
-// last sync failed, with the entries in it.
-func (w *Writer) Append(entries [][]byte) (Checkpoint, error) {
-	was, err := w.load()
+// last sync failed, with the entries in it. A tree that was read just before, and
+// that nobody else uses, saves reading the log's end again; it may be nil.
+func (w *Writer) Append(entries [][]byte, read *Tree) (Checkpoint, error) {
+	was, err := w.load(read)
 	if err != nil {
 		return Checkpoint{}, err
 	}
@@ -68,6 +72,7 @@ func (w *Writer) Append(entries [][]byte) (Checkpoint, error) {
 	if err != nil {
 		return c, err
 	}
+	w.Before = was.raw
 	w.tail = tail{} // whatever happens now, it is read again
 	if err := w.keep(was, p, c, entries); err != nil {
 		return c, err
@@ -152,11 +157,13 @@ func syncFile(name string) error {
 
 // load gives the log's end: what this writer remembers, if nobody else has written
 // since, or what is on the disk, once it was held against the checkpoint.
-func (w *Writer) load() (tail, error) {
-	if w.raw != nil {
-		raw, err := readFile(w.Log.path(checkpointName), maxCheckpoint)
-		if err == nil && bytes.Equal(raw, w.raw) {
+func (w *Writer) load(read *Tree) (tail, error) {
+	if raw, err := readFile(w.Log.path(checkpointName), maxCheckpoint); err == nil {
+		switch {
+		case w.raw != nil && bytes.Equal(raw, w.raw):
 			return w.clone(), nil
+		case read != nil && bytes.Equal(raw, read.Raw):
+			return read.tail()
 		}
 	}
 	c, err := w.Log.Checkpoint()
@@ -172,17 +179,22 @@ func (w *Writer) loadAt(c Checkpoint) (tail, error) {
 	if err != nil {
 		return tail{}, err
 	}
-	t := tail{raw: c.Raw, size: c.Size, edge: tree.edge}
-	if c.Size%width > 0 {
-		entries, err := tree.bundle(c.Size / width)
+	return tree.tail()
+}
+
+// tail is where the log goes on behind the tree. The tree is not used any more.
+func (t *Tree) tail() (tail, error) {
+	end := tail{raw: t.Raw, size: t.Size, edge: t.edge}
+	if t.Size%width > 0 {
+		entries, err := t.bundle(t.Size / width)
 		if err != nil {
 			return tail{}, err
 		}
 		for _, e := range entries {
-			t.end += int64(2 + len(e))
+			end.end += int64(2 + len(e))
 		}
 	}
-	return t, nil
+	return end, nil
 }
 
 // written is a piece that stands in its file.

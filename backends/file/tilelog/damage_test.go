@@ -32,7 +32,7 @@ func TestFlippedByte(t *testing.T) {
 					continue
 				}
 				// A writer looks at what it builds on: the checkpoint, and what is at the edge.
-				if _, err := w.other().Append(entries(size, size+1)); err == nil {
+				if _, err := w.other().Append(entries(size, size+1), nil); err == nil {
 					t.Fatalf("%s: an entry was put behind it", what)
 				}
 				if got := files(t, w.Log)[name]; got != string(bad) {

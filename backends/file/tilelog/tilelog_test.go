@@ -57,7 +57,7 @@ func entries(from, to int) [][]byte {
 
 func mustAppend(t testing.TB, w *Writer, entries [][]byte) Checkpoint {
 	t.Helper()
-	c, err := w.Append(entries)
+	c, err := w.Append(entries, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -362,7 +362,7 @@ func TestLongEntry(t *testing.T) {
 	w := newWriter(t)
 	mustAppend(t, w, entries(0, 3))
 	before := files(t, w.Log)
-	if _, err := w.Append([][]byte{entry(3), make([]byte, MaxEntry+1)}); err == nil {
+	if _, err := w.Append([][]byte{entry(3), make([]byte, MaxEntry+1)}, nil); err == nil {
 		t.Error("it was taken")
 	}
 	if !maps.Equal(before, files(t, w.Log)) {

@@ -18,7 +18,9 @@ type Tree struct {
 		n      int64
 		hashes []tlog.Hash // nil where nothing was read yet
 	}
-	reads int // how many files were read
+	bundled int64    // the bundle that was read last
+	entries [][]byte // its entries; nil where none was read yet
+	reads   int      // how many files were read
 }
 
 // Open reads what is needed to trust the rest: the tiles that are not full.
@@ -144,6 +146,9 @@ func (t *Tree) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 
 // bundle gives the entries of a bundle, each held against its hash.
 func (t *Tree) bundle(n int64) ([][]byte, error) {
+	if t.entries != nil && t.bundled == n {
+		return t.entries, nil
+	}
 	hashes, err := t.tile(0, n)
 	if err != nil {
 		return nil, err
@@ -162,6 +167,7 @@ func (t *Tree) bundle(n int64) ([][]byte, error) {
 			return nil, t.log.damage(name, n*width+int64(i), "is not what was written")
 		}
 	}
+	t.bundled, t.entries = n, entries
 	return entries, nil
 }
 
