@@ -122,6 +122,23 @@ func (c *Credential) Check(now time.Time) error {
 	return nil
 }
 
+// readBack decodes what was laid out. A certificate of the chain, byte for byte, is
+// not parsed once more.
+func readBack(l Layout, files Files, chain []*x509.Certificate) ([]*x509.Certificate, error) {
+	shared, ok := l.(SharedDecoder)
+	if !ok {
+		return l.Decode(files)
+	}
+	return shared.DecodeBy(files, func(der []byte) (*x509.Certificate, error) {
+		for _, c := range chain {
+			if bytes.Equal(c.Raw, der) {
+				return c, nil
+			}
+		}
+		return x509.ParseCertificate(der)
+	})
+}
+
 // LayOut gives the files of several layouts together, each read back to see that
 // it holds the very chain that went in.
 func LayOut(c *Credential, layouts []Layout) (Files, error) {
@@ -131,7 +148,7 @@ func LayOut(c *Credential, layouts []Layout) (Files, error) {
 		if err != nil {
 			return nil, err
 		}
-		back, err := l.Decode(files)
+		back, err := readBack(l, files, c.Chain)
 		if err != nil {
 			return nil, fmt.Errorf("read back what was laid out: %w", err)
 		}

@@ -76,6 +76,38 @@ func wantRevoked(t *testing.T, l *Ledger, entries int) {
 // again is another handle on a ledger, which knows nothing yet.
 func again(l *Ledger) *Ledger { return NewLedger(l.dir) }
 
+// What this process has appended is not read back, and what others have put in
+// between is read.
+func TestRevokedAfterRecord(t *testing.T) {
+	l := newLedger(t)
+	fill(t, l, 11, 10)
+	record := func(h *Ledger, n int) {
+		t.Helper()
+		if err := h.Record(t.Context(), entry(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h, other := again(l), again(l)
+	wantRevoked(t, h, 11)
+	record(h, 11)
+	record(h, 12)
+	bundle := l.path(logDir, "tile", "entries", "000.p", "13")
+	good := read(t, bundle)
+	bad := bytes.Clone(good)
+	bad[len(bad)-10] ^= 1
+	write(t, bundle, bad)
+	wantRevoked(t, h, 13)
+	write(t, bundle, good)
+	record(other, 13)
+	record(other, 14) // a revocation
+	record(h, 15)
+	wantRevoked(t, h, 16)
+	for n := 16; n < 20; n++ {
+		record(h, n)
+	}
+	wantRevoked(t, h, 20) // with one of its own
+}
+
 // The index is made once there is enough to read, used from then on, and made
 // anew wherever it does not fit.
 func TestRevocationIndex(t *testing.T) {

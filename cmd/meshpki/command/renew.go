@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -107,9 +108,31 @@ func (k *care) measure(all []renew.Stands, last *renew.Report, made bool) error 
 	return writeMetrics(name, append(passMetrics(all, last, made), buildInfo(k.c.env)))
 }
 
+// In a single pass nearly all memory is garbage at once, and is collected once it is
+// four times what is in use; not so beyond a bound.
+const (
+	passGarbage = 300       // percent
+	passMemory  = 240 << 20 // bytes
+)
+
+// spacious trades memory for time until it is undone, unless GOGC says otherwise.
+func spacious(getenv func(string) string) (undo func()) {
+	if getenv("GOGC") != "" {
+		return func() {}
+	}
+	percent := debug.SetGCPercent(passGarbage)
+	most := debug.SetMemoryLimit(-1)
+	debug.SetMemoryLimit(min(most, passMemory))
+	return func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(most)
+	}
+}
+
 // once makes a pass and says what came of it.
 func (k *care) once(ctx context.Context) error {
 	c := k.c
+	defer spacious(c.env.Getenv)()
 	doc := ui.Renewal{Now: c.env.Now(), DryRun: c.Bool("dry-run")}
 	report := renew.Report{Began: c.env.Now(), Listed: len(k.listed)}
 	r := k.renewer()

@@ -284,4 +284,4 @@ func (k *care) outlook(ctx context.Context, ref string) (ca.Outlook, error) {
 
 // workers is how many targets are worked at once: most of the time is spent waiting
 // for the disk.
-const workers = 8
+const workers = 16
