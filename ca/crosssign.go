@@ -86,19 +86,25 @@ func (i *Issuer) draftAgain(ctx context.Context, c *x509.Certificate) (*x509.Cer
 	if err := i.checkRevoked(ctx, &x509.CertificateRequest{RawSubjectPublicKeyInfo: c.RawSubjectPublicKeyInfo}); err != nil {
 		return nil, err
 	}
-	t := &x509.Certificate{
-		SerialNumber: newSerial(), RawSubject: c.RawSubject, KeyUsage: c.KeyUsage & (x509.KeyUsageCertSign | x509.KeyUsageCRLSign),
-		ExtKeyUsage: c.ExtKeyUsage, BasicConstraintsValid: true, IsCA: true, SubjectKeyId: c.SubjectKeyId, AuthorityKeyId: i.Certificate.SubjectKeyId,
-		DNSNames: c.DNSNames, IPAddresses: c.IPAddresses, EmailAddresses: c.EmailAddresses, URIs: c.URIs,
-		PermittedDNSDomains: c.PermittedDNSDomains, ExcludedDNSDomains: c.ExcludedDNSDomains, PermittedURIDomains: c.PermittedURIDomains, ExcludedURIDomains: c.ExcludedURIDomains,
-		PermittedIPRanges: c.PermittedIPRanges, ExcludedIPRanges: c.ExcludedIPRanges, PermittedEmailAddresses: c.PermittedEmailAddresses, ExcludedEmailAddresses: c.ExcludedEmailAddresses,
-		PermittedDNSDomainsCritical: constrained(c),
-	}
+	t := like(c)
+	t.RawSubject, t.SubjectKeyId, t.AuthorityKeyId = c.RawSubject, c.SubjectKeyId, i.Certificate.SubjectKeyId
 	if err := i.fitPathLength(t, c); err != nil {
 		return nil, err
 	}
 	i.URLs.apply(t)
 	return t, nil
+}
+
+// like is a template with the usages, names and constraints of a CA's certificate.
+func like(c *x509.Certificate) *x509.Certificate {
+	return &x509.Certificate{
+		SerialNumber: newSerial(), KeyUsage: c.KeyUsage & (x509.KeyUsageCertSign | x509.KeyUsageCRLSign),
+		ExtKeyUsage: c.ExtKeyUsage, BasicConstraintsValid: true, IsCA: true,
+		DNSNames: c.DNSNames, IPAddresses: c.IPAddresses, EmailAddresses: c.EmailAddresses, URIs: c.URIs,
+		PermittedDNSDomains: c.PermittedDNSDomains, ExcludedDNSDomains: c.ExcludedDNSDomains, PermittedURIDomains: c.PermittedURIDomains, ExcludedURIDomains: c.ExcludedURIDomains,
+		PermittedIPRanges: c.PermittedIPRanges, ExcludedIPRanges: c.ExcludedIPRanges, PermittedEmailAddresses: c.PermittedEmailAddresses, ExcludedEmailAddresses: c.ExcludedEmailAddresses,
+		PermittedDNSDomainsCritical: constrained(c),
+	}
 }
 
 // checkAgain refuses what cannot be certified under this CA.

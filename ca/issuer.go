@@ -20,7 +20,10 @@ type Issuer struct {
 	Certificate *x509.Certificate
 	// Above are the CA certificates over this one, its own issuer first and the
 	// root last; empty for a root.
-	Above  []*x509.Certificate
+	Above []*x509.Certificate
+	// Behind are CA certificates that are served behind those, for whoever trusts no
+	// root but another; each is left out where it would end before the leaf.
+	Behind []*x509.Certificate
 	Signer crypto.Signer
 	Ledger Ledger
 	// Trusted are the roots that Roots gives. Empty: the last of Above.
@@ -186,7 +189,17 @@ func (i *Issuer) complete(leaf *x509.Certificate) Chain {
 	if last := chain[len(chain)-1]; bytes.Equal(last.RawSubject, last.RawIssuer) {
 		chain = chain[:len(chain)-1]
 	}
-	return chain
+	return append(chain, Outliving(i.Behind, leaf)...)
+}
+
+// Outliving are those of some CA certificates that do not end before a leaf.
+func Outliving(cas []*x509.Certificate, leaf *x509.Certificate) (out []*x509.Certificate) {
+	for _, c := range cas {
+		if !c.NotAfter.Before(leaf.NotAfter) {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // checkRevoked refuses to sign with a CA that has been revoked, and a key that

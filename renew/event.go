@@ -50,6 +50,9 @@ type Result struct {
 	Foreign []string
 	// Former are places that the target had, and has no more.
 	Former []string
+	// Stale says, of a target to which nothing was done, why some place has not the
+	// roots and CAs that belong there now; "" where each has.
+	Stale string
 	// Steps and Confirm say how far a hook and its confirmation are; only of a target
 	// whose certificate is not served yet.
 	Steps   []StepStanding

@@ -41,6 +41,9 @@ type View struct {
 	State State
 	// Leaf is the certificate in use; nil where there is none.
 	Leaf *x509.Certificate
+	// Stale says why some place has not the roots, or the CAs above the leaf, that
+	// belong there now; "" where each has.
+	Stale string
 	// Places say what is wrong with each place of the target, in its order; "" where
 	// nothing is.
 	Places []string
@@ -75,6 +78,7 @@ func (p *pass) look(ctx context.Context, t *Target, out ca.Outlook) *View {
 	for i, place := range t.Places {
 		v.drift(ctx, place, i)
 	}
+	v.stale(t)
 	return v
 }
 

@@ -255,7 +255,7 @@ func (p *pass) judge(ctx context.Context, t *Target) (*View, Decision, error) {
 
 // planned is how a target stands to which nothing is done.
 func (p *pass) planned(ctx context.Context, t *Target, v *View, d Decision) Result {
-	res := Result{Name: t.Name, Target: t, Decision: d, Reason: d.Reason, Leaf: v.Leaf, Places: v.Places, Next: d.Next, Former: v.former(t)}
+	res := Result{Name: t.Name, Target: t, Decision: d, Reason: d.Reason, Leaf: v.Leaf, Places: v.Places, Next: d.Next, Former: v.former(t), Stale: v.Stale}
 	if p.o.Try && (d.Outcome == Renew || d.Outcome == Deliver) {
 		res.Foreign = v.try(ctx, t)
 	}
@@ -342,7 +342,7 @@ func (p *pass) locked(ctx context.Context, t *Target) Result {
 		return p.planned(ctx, t, v, d)
 	}
 	w := &work{r: p.r, t: t, m: m, v: v, d: d, now: p.r.Now(), revoked: p.revoked, replace: p.o.Replace}
-	w.result = Result{Name: t.Name, Target: t, Decision: d, Reason: d.Reason, Leaf: v.Leaf, Places: v.Places, Next: d.Next, Former: v.former(t)}
+	w.result = Result{Name: t.Name, Target: t, Decision: d, Reason: d.Reason, Leaf: v.Leaf, Places: v.Places, Next: d.Next, Former: v.former(t), Stale: v.Stale}
 	if m.holding() && (p.o.Force || w.superseded()) {
 		m.forget()
 	}

@@ -21,7 +21,7 @@ func Registry() *backends.Registry {
 					return nil, err
 				}
 				d.URLs = o.URLs
-				if name == file.RootName {
+				if file.IsRootName(name) {
 					return nil, &backends.RefError{Ref: "local:" + name, Problem: "is the root: it signs intermediates, and they sign for services"}
 				}
 				return d.Issuer(name, file.KeySource{File: o.KeyFile, URI: o.KeyURI, Open: o.OpenKey, Passphrase: o.Passphrase})

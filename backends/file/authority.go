@@ -9,7 +9,6 @@ import (
 	"iter"
 	"math/big"
 	"path/filepath"
-	"slices"
 
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/durable"
@@ -52,11 +51,11 @@ func (d *Directory) revoke(ctx context.Context, serial *big.Int, der []byte, rea
 	if der != nil && !bytes.Equal(der, entry.Certificate) {
 		return Revocation{}, ca.ErrUnknownSerial
 	}
-	all, err := d.authorities()
+	c, err := d.census()
 	if err != nil {
 		return Revocation{}, err
 	}
-	signer := slices.IndexFunc(all, func(a Authority) bool { return hex.EncodeToString(a.Certificate.SubjectKeyId) == entry.IssuerKey })
+	signer := c.index(func(a Authority) bool { return hex.EncodeToString(a.Certificate.SubjectKeyId) == entry.IssuerKey })
 	if signer < 0 {
 		return Revocation{}, ca.ErrUnknownSerial
 	}
@@ -65,13 +64,13 @@ func (d *Directory) revoke(ctx context.Context, serial *big.Int, der []byte, rea
 		return Revocation{}, err
 	}
 	before, _ := revoked.Of(entry)
-	i := ca.Issuer{Certificate: all[signer].Certificate, Ledger: d.Ledger(), Now: d.now}
+	i := ca.Issuer{Certificate: c.all[signer].Certificate, Ledger: d.Ledger(), Now: d.now}
 	err = i.Revoke(ctx, serial, reason)
 	entry.Reason = reason.String()
 	if errors.Is(err, ca.ErrRevoked) {
 		entry.Reason = before.Reason
 	}
-	return Revocation{entry, before.Reason, all[signer].Name}, err
+	return Revocation{entry, before.Reason, c.all[signer].Name}, err
 }
 
 // find gives the entry of the certificate with that serial number.

@@ -49,19 +49,34 @@ func (d *Directory) CrossPath(name, signer string) string {
 	return filepath.Join(d.path, caDir, name+"."+signer+".crt")
 }
 
+// crossName takes the name of a file apart into that of an authority and that of the
+// other that signed for it; false for any other file.
+func crossName(file string) (name, signer string, ok bool) {
+	base, isCert := strings.CutSuffix(file, ".crt")
+	name, signer, two := strings.Cut(base, ".")
+	return name, signer, isCert && two && ValidName(name) && ValidName(signer)
+}
+
+// signerOf is who signed the further certificate in a file of that name; "" for any other.
+func signerOf(file string) string {
+	if _, signer, ok := crossName(file); ok {
+		return signer
+	}
+	return ""
+}
+
 // readCrosses finds the further certificates of the authorities among the files.
-func (d *Directory) readCrosses(files []fs.DirEntry, all []Authority) error {
+func (c *census) readCrosses(files []fs.DirEntry) error {
 	for _, f := range files {
-		base, isCert := strings.CutSuffix(f.Name(), ".crt")
-		name, signer, two := strings.Cut(base, ".")
-		if !isCert || !two || !ValidName(name) || !ValidName(signer) {
+		name, signer, ok := crossName(f.Name())
+		if !ok || c.rotation.hides(signer) {
 			continue
 		}
-		i := slices.IndexFunc(all, func(a Authority) bool { return a.Name == name })
+		i := c.index(func(a Authority) bool { return a.Name == name })
 		if i < 0 {
 			continue // of an authority that is gone
 		}
-		path := d.CrossPath(name, signer)
+		path := c.d.CrossPath(name, signer)
 		data, err := pemfile.ReadFile(path)
 		if err != nil {
 			return err
@@ -70,10 +85,10 @@ func (d *Directory) readCrosses(files []fs.DirEntry, all []Authority) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
-		if own := all[i].Certificate; !certs[0].IsCA || !bytes.Equal(certs[0].RawSubject, own.RawSubject) || !pemfile.SamePublicKey(certs[0].PublicKey, own.PublicKey) {
+		if own := c.all[i].Certificate; !certs[0].IsCA || !bytes.Equal(certs[0].RawSubject, own.RawSubject) || !pemfile.SamePublicKey(certs[0].PublicKey, own.PublicKey) {
 			return fmt.Errorf("%s: it is no certificate of %s: subject and key must be the same", path, name)
 		}
-		all[i].Crosses = append(all[i].Crosses, Cross{Signer: signer, Certificate: certs[0]})
+		c.all[i].Crosses = append(c.all[i].Crosses, Cross{Signer: signer, Certificate: certs[0]})
 	}
 	return nil
 }
@@ -91,14 +106,14 @@ type CrossOptions struct {
 // that was certified, "" for another's. Errors to branch on: ErrNotOurs,
 // ErrNoAuthority, ErrNoKey, *ca.Refusal, *ca.ValidityError.
 func (d *Directory) CrossSign(ctx context.Context, o CrossOptions) (c *x509.Certificate, of string, err error) {
-	all, err := d.authorities()
+	now, err := d.census()
 	if err != nil {
 		return nil, "", err
 	}
-	i := slices.IndexFunc(all, func(a Authority) bool { return a.Certificate.Equal(o.Certificate) })
+	i := now.index(func(a Authority) bool { return slices.ContainsFunc(a.Certificates(), o.Certificate.Equal) })
 	switch {
 	case i >= 0:
-		of, o.Foreign = all[i].Name, false
+		of, o.Foreign = now.all[i].Name, false
 	case !o.Foreign:
 		return nil, "", ErrNotOurs
 	}
@@ -144,7 +159,7 @@ func (d *Directory) Reissue(ctx context.Context, name string, from KeySource, v 
 	if err != nil {
 		return Authority{}, err
 	}
-	if err := durable.WriteFile(d.CertificatePath(a.Name), pemfile.EncodeCertificates(c), publicMode); err != nil {
+	if err := durable.WriteFile(a.Path, pemfile.EncodeCertificates(c), publicMode); err != nil {
 		return Authority{}, err
 	}
 	return d.Authority(a.Name)
@@ -153,11 +168,16 @@ func (d *Directory) Reissue(ctx context.Context, name string, from KeySource, v 
 // Parent is the authority that signed another's certificate. Of a root the error is
 // ErrIsRoot; where the directory does not have it, ErrNoAuthority.
 func (d *Directory) Parent(name string) (Authority, error) {
-	all, err := d.authorities()
+	now, err := d.census()
 	if err != nil {
 		return Authority{}, err
 	}
-	a, err := d.pick(all, name)
+	return now.parent(name)
+}
+
+// parent is Parent at one moment.
+func (c *census) parent(name string) (Authority, error) {
+	a, err := c.pick(name)
 	switch {
 	case err != nil:
 		return Authority{}, err
@@ -166,8 +186,7 @@ func (d *Directory) Parent(name string) (Authority, error) {
 	case len(a.Above) == 0:
 		return Authority{}, fmt.Errorf("the issuer of %q: %w", a.Name, ErrNoAuthority)
 	}
-	i := slices.IndexFunc(all, func(p Authority) bool { return p.Certificate.Equal(a.Above[0]) })
-	return all[i], nil
+	return c.all[c.index(func(p Authority) bool { return p.Certificate.Equal(a.Above[0]) })], nil
 }
 
 // Ends tells when an authority comes to its end, and whose end that is: its own, or

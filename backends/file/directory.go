@@ -4,21 +4,21 @@ package file
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/durable"
-	"github.com/meshpki/meshpki/internal/pemfile"
 )
 
 // Parts of a state directory.
@@ -50,7 +50,15 @@ type Settings struct {
 	TrustDomain   string `json:"trustDomain"`
 	ClusterDomain string `json:"clusterDomain"`
 	Issuing       string `json:"issuing"` // the intermediate that "local" means
+	// Root is the root of the present, "" is RootName; Retired are those before it.
+	Root    string   `json:"root,omitempty"`
+	Retired []string `json:"retired,omitempty"`
+	// Successors are by the intermediate whose place they take, or are about to take.
+	Successors map[string]string `json:"successors,omitempty"`
 }
+
+// root is the name of the root of the present.
+func (s Settings) root() string { return cmp.Or(s.Root, RootName) }
 
 const settingsSchema = "meshpki/directory/v1"
 
@@ -74,34 +82,54 @@ func Open(path string, now func() time.Time) (*Directory, error) {
 // OpenKeeping is Open for a directory whose ledger writes a copy of each checkpoint
 // to a file elsewhere, and is held against that copy before it records anything.
 func OpenKeeping(path, checkpointTo string, now func() time.Time) (*Directory, error) {
-	data, err := os.ReadFile(filepath.Join(path, settingsName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", path, ErrNoDirectory)
-	}
+	settings, err := readSettings(path)
 	if err != nil {
 		return nil, err
 	}
-	d := &Directory{path: path, now: now}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&d.settings); err != nil {
-		return nil, fmt.Errorf("%s is damaged: %w", filepath.Join(path, settingsName), err)
-	}
-	if dec.InputOffset() < int64(len(bytes.TrimRight(data, "\n"))) {
-		return nil, fmt.Errorf("%s is damaged: something stands behind the settings", filepath.Join(path, settingsName))
-	}
-	if d.settings.Schema != settingsSchema || !ValidName(d.settings.Issuing) {
-		return nil, fmt.Errorf("%s is damaged, or of a later version of meshpki", filepath.Join(path, settingsName))
-	}
+	d := &Directory{path: path, now: now, settings: settings}
 	d.ledger = NewLedger(path)
 	d.ledger.origin, d.ledger.copyTo = d.settings.origin(), checkpointTo
 	return d, nil
 }
 
+// readSettings reads what was decided at a directory's making, and since. Without a
+// directory the error is ErrNoDirectory.
+func readSettings(path string) (s Settings, err error) {
+	name := filepath.Join(path, settingsName)
+	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, fmt.Errorf("%s: %w", path, ErrNoDirectory)
+	}
+	if err != nil {
+		return s, err
+	}
+	if err := decodeWhole(data, &s); err != nil {
+		return s, fmt.Errorf("%s is damaged: %w", name, err)
+	}
+	named := append(slices.Collect(maps.Values(s.Successors)), append(s.Retired, s.root(), s.Issuing)...)
+	if s.Schema != settingsSchema || slices.ContainsFunc(named, func(n string) bool { return !ValidName(n) }) {
+		return s, fmt.Errorf("%s is damaged, or of a later version of meshpki", name)
+	}
+	return s, nil
+}
+
+// decodeWhole reads JSON that has no unknown fields and nothing behind it.
+func decodeWhole(data []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return err
+	}
+	if dec.InputOffset() < int64(len(bytes.TrimRight(data, "\n"))) {
+		return errors.New("something stands behind the settings")
+	}
+	return nil
+}
+
 // Path is the directory's path, as it was given.
 func (d *Directory) Path() string { return d.path }
 
-// Settings are the directory's settings.
+// Settings are the directory's settings, as they were when it was opened.
 func (d *Directory) Settings() Settings { return d.settings }
 
 // Ledger is the record of everything signed here.
@@ -139,7 +167,21 @@ type Authority struct {
 	Crosses []Cross
 	// KeyURI names its key in a device or a service; empty where it is in a file.
 	KeyURI string
+	// Path is the file with its certificate.
+	Path string
+	// Stage is where a root stands that takes part in a rotation, or did: StageNew,
+	// StageOld or StageRetired; "" for every other authority.
+	Stage string
+	// Trusted says of a root that it belongs into the bundle.
+	Trusted bool
 }
+
+// What a root is in a rotation.
+const (
+	StageNew     = "new"
+	StageOld     = "old"
+	StageRetired = "retired"
+)
 
 // Root tells whether it is self-signed.
 func (a Authority) Root() bool { return selfSigned(a.Certificate) }
@@ -148,152 +190,6 @@ func (a Authority) Root() bool { return selfSigned(a.Certificate) }
 // the names and key identifiers say.
 func selfSigned(c *x509.Certificate) bool {
 	return bytes.Equal(c.RawSubject, c.RawIssuer) && (len(c.AuthorityKeyId) == 0 || bytes.Equal(c.AuthorityKeyId, c.SubjectKeyId))
-}
-
-// Authorities lists the CAs: the root first, then by name.
-func (d *Directory) Authorities() ([]Authority, error) {
-	all, err := d.authorities()
-	for i := range all {
-		all[i].Encrypted = IsEncrypted(all[i].KeyPath)
-	}
-	return all, err
-}
-
-// IsEncrypted looks into a key file. Anyone may look at the certificates; who may
-// not read the key still sees where it is.
-func IsEncrypted(path string) bool {
-	if path == "" {
-		return false
-	}
-	data, err := os.ReadFile(path)
-	return err == nil && bytes.Contains(data, []byte(pemfile.TypeEncryptedKey))
-}
-
-// authorities is Authorities without a look into the keys.
-func (d *Directory) authorities() ([]Authority, error) {
-	dir := filepath.Join(d.path, caDir)
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var all []Authority
-	for _, f := range files {
-		name, ok := strings.CutSuffix(f.Name(), ".crt")
-		if !ok || !ValidName(name) {
-			continue
-		}
-		a, err := d.readAuthority(name)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, a)
-	}
-	if err := d.readCrosses(files, all); err != nil {
-		return nil, err
-	}
-	for i := range all {
-		all[i].Above = above(all[i].Certificate, all)
-		for n := range all[i].Crosses {
-			all[i].Crosses[n].Above = above(all[i].Crosses[n].Certificate, all)
-		}
-	}
-	slices.SortStableFunc(all, func(a, b Authority) int {
-		if a.Root() != b.Root() {
-			if a.Root() {
-				return -1
-			}
-			return 1
-		}
-		return strings.Compare(a.Name, b.Name)
-	})
-	return all, nil
-}
-
-func (d *Directory) readAuthority(name string) (Authority, error) {
-	path := filepath.Join(d.path, caDir, name+".crt")
-	data, err := pemfile.ReadFile(path)
-	if err != nil {
-		return Authority{}, err
-	}
-	certs, err := pemfile.Certificates(data)
-	if err != nil {
-		return Authority{}, fmt.Errorf("%s: %w", path, err)
-	}
-	if !certs[0].IsCA || !certs[0].BasicConstraintsValid {
-		return Authority{}, fmt.Errorf("%s: it is no CA certificate (RFC 5280, Section 4.2.1.9)", path)
-	}
-	a := Authority{Name: name, Certificate: certs[0]}
-	a.KeyPath, a.KeyURI, err = d.keyPlace(name)
-	return a, err
-}
-
-// above finds the CAs over a certificate, nearest first.
-func above(c *x509.Certificate, all []Authority) []*x509.Certificate {
-	var chain []*x509.Certificate
-	for len(chain) < 10 && !selfSigned(c) {
-		i := slices.IndexFunc(all, func(p Authority) bool {
-			return bytes.Equal(p.Certificate.RawSubject, c.RawIssuer) && c.CheckSignatureFrom(p.Certificate) == nil
-		})
-		if i < 0 {
-			break
-		}
-		c = all[i].Certificate
-		chain = append(chain, c)
-	}
-	return chain
-}
-
-// CertificatePath is the file with an authority's certificate.
-func (d *Directory) CertificatePath(name string) string {
-	return filepath.Join(d.path, caDir, name+".crt")
-}
-
-// Authority finds a CA by its name; "" is the issuing intermediate.
-func (d *Directory) Authority(name string) (Authority, error) {
-	all, err := d.authorities()
-	if err != nil {
-		return Authority{}, err
-	}
-	a, err := d.pick(all, name)
-	a.Encrypted = IsEncrypted(a.KeyPath)
-	return a, err
-}
-
-func (d *Directory) pick(all []Authority, name string) (Authority, error) {
-	if name == "" {
-		name = d.settings.Issuing
-	}
-	for _, a := range all {
-		if a.Name == name {
-			return a, nil
-		}
-	}
-	if _, err := os.Lstat(d.RequestPath(name)); ValidName(name) && err == nil {
-		return Authority{}, fmt.Errorf("%q: %w", name, ErrPending)
-	}
-	return Authority{}, fmt.Errorf("%q: %w", name, ErrNoAuthority)
-}
-
-// Bundle is the roots to be trusted.
-func (d *Directory) Bundle() ([]*x509.Certificate, error) {
-	all, err := d.authorities()
-	if err != nil {
-		return nil, err
-	}
-	return d.roots(all)
-}
-
-func (d *Directory) roots(all []Authority) ([]*x509.Certificate, error) {
-	var roots []*x509.Certificate
-	for _, a := range all {
-		if a.Root() {
-			roots = append(roots, a.Certificate)
-		}
-	}
-	if len(roots) == 0 {
-		return nil, fmt.Errorf("%s holds no root", filepath.Join(d.path, caDir))
-	}
-	return roots, nil
 }
 
 // ValidName tells whether a text can name an authority: a lower-case label, which

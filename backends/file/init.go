@@ -67,7 +67,7 @@ var parts = []string{keysDir, caDir, logDir, cacheDir, settingsName}
 // ErrExists, ErrNotEmpty, ErrKeyFile, ErrRecovered; of these only the last has
 // changed anything.
 func Init(ctx context.Context, path string, o InitOptions) (*Directory, error) {
-	if !ValidName(o.Settings.Issuing) || o.Settings.Issuing == RootName {
+	if !ValidName(o.Settings.Issuing) || IsRootName(o.Settings.Issuing) {
 		return nil, fmt.Errorf("%q %w", o.Settings.Issuing, errBadCAName)
 	}
 	return makeDirectory(ctx, path, o.OfflineRoot, o.Now, func(root *os.Root) ([]byte, error) {
@@ -78,7 +78,7 @@ func Init(ctx context.Context, path string, o InitOptions) (*Directory, error) {
 // InitEmpty makes a directory without any authority: for an intermediate whose
 // certificate comes from elsewhere. Errors to branch on are those of Init.
 func InitEmpty(ctx context.Context, path string, s Settings, now func() time.Time) (*Directory, error) {
-	if !ValidName(s.Issuing) || s.Issuing == RootName {
+	if !ValidName(s.Issuing) || IsRootName(s.Issuing) {
 		return nil, fmt.Errorf("%q %w", s.Issuing, errBadCAName)
 	}
 	return makeDirectory(ctx, path, "", now, func(root *os.Root) ([]byte, error) {

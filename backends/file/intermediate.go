@@ -25,11 +25,8 @@ type IntermediateOptions struct {
 // certificate, which is what makes the authority exist. A name that is taken is
 // ErrExists.
 func (d *Directory) AddIntermediate(ctx context.Context, o IntermediateOptions) (Authority, error) {
-	if !ValidName(o.Name) || o.Name == RootName {
+	if !ValidName(o.Name) || IsRootName(o.Name) {
 		return Authority{}, fmt.Errorf("%q %w", o.Name, errBadCAName)
-	}
-	if o.Parent == "" {
-		o.Parent = RootName
 	}
 	lock, err := durable.Acquire(ctx, filepath.Join(d.path, lockName))
 	if err != nil {
@@ -44,7 +41,17 @@ func (d *Directory) AddIntermediate(ctx context.Context, o IntermediateOptions) 
 	if _, err := root.Lstat(filepath.Join(caDir, o.Name+".crt")); err == nil {
 		return Authority{}, fmt.Errorf("%q: %w", o.Name, ErrExists)
 	}
-	parent, err := d.Issuer(o.Parent, o.ParentKey)
+	now, err := d.census()
+	if err != nil {
+		return Authority{}, err
+	}
+	if o.Parent == "" {
+		o.Parent = now.lead()
+	}
+	if err := now.mayStandUnder(o.Parent); err != nil {
+		return Authority{}, err
+	}
+	parent, err := now.issuer(o.Parent, o.ParentKey)
 	if err != nil {
 		return Authority{}, err
 	}
@@ -68,4 +75,19 @@ func (d *Directory) AddIntermediate(ctx context.Context, o IntermediateOptions) 
 		return Authority{}, err
 	}
 	return d.Authority(o.Name)
+}
+
+// mayStandUnder refuses what a rotation would not take along: it certifies what
+// stands under the old root when it begins.
+func (c *census) mayStandUnder(parent string) error {
+	p, err := c.pick(parent)
+	switch {
+	case err != nil:
+		return err
+	case p.Stage == StageRetired:
+		return fmt.Errorf("%q is retired: %s has taken its place: %w", parent, c.settings.root(), ErrNoAuthority)
+	case p.Stage == "" || c.rotation.Phase == PhaseDrop && p.Stage == StageNew:
+		return nil
+	}
+	return fmt.Errorf("%w from %s to %s (phase %s): nothing new can stand under either until the old one is dropped", ErrRotating, c.rotation.Old, c.rotation.New, c.rotation.Phase)
 }

@@ -38,28 +38,46 @@ var (
 // ErrNoAuthority, ErrNoKey, pemfile.ErrKeyEncrypted, pemfile.ErrWrongPassphrase,
 // backends.ErrNoSuchKey.
 func (d *Directory) Issuer(name string, from KeySource) (*ca.Issuer, error) {
-	if name == "" {
-		name = d.settings.Issuing
-	}
-	issuer, err := d.issuer(name, from)
-	if err != nil || d.URLs == nil {
-		return issuer, err
-	}
-	urls, err := d.URLs()
+	c, err := d.census()
 	if err != nil {
 		return nil, err
 	}
-	issuer.URLs = urls.For(name)
-	return issuer, nil
+	return c.issuer(name, from)
+}
+
+// issuer is Issuer at one moment.
+func (c *census) issuer(name string, from KeySource) (*ca.Issuer, error) {
+	if name == "" {
+		name = c.settings.Issuing
+	}
+	issuer, err := c.bare(name, from)
+	if err != nil {
+		return nil, err
+	}
+	issuer.URLs, err = c.d.urlsFor(name)
+	return issuer, err
+}
+
+// urlsFor are the URLs that stand in what an authority signs.
+func (d *Directory) urlsFor(name string) (ca.URLs, error) {
+	if d.URLs == nil {
+		return ca.URLs{}, nil
+	}
+	urls, err := d.URLs()
+	return urls.For(name), err
 }
 
 // issuer is Issuer without the URLs that are for certificates.
 func (d *Directory) issuer(name string, from KeySource) (*ca.Issuer, error) {
-	all, err := d.authorities()
+	c, err := d.census()
 	if err != nil {
 		return nil, err
 	}
-	a, err := d.pick(all, name)
+	return c.bare(name, from)
+}
+
+func (c *census) bare(name string, from KeySource) (*ca.Issuer, error) {
+	a, err := c.pick(name)
 	if err != nil {
 		return nil, err
 	}
@@ -67,11 +85,11 @@ func (d *Directory) issuer(name string, from KeySource) (*ca.Issuer, error) {
 	if err != nil {
 		return nil, err
 	}
-	roots, err := d.roots(all)
+	roots, err := c.roots()
 	if err != nil {
 		return nil, err
 	}
-	issuer := &ca.Issuer{Certificate: a.Certificate, Above: a.Above, Signer: key, Ledger: d.Ledger(), Trusted: roots, Now: d.now}
+	issuer := &ca.Issuer{Certificate: a.Certificate, Above: a.Above, Behind: c.behind(a), Signer: key, Ledger: c.d.Ledger(), Trusted: roots, Now: c.d.now}
 	if err := issuer.Validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", where, err)
 	}

@@ -12,28 +12,26 @@ import (
 // issuing intermediate. Leaves of every authority of the directory are known, so
 // that those of a retired one keep their chain.
 func (d *Directory) Outlook(name string) (ca.Outlook, error) {
-	all, err := d.authorities()
+	c, err := d.census()
 	if err != nil {
 		return ca.Outlook{}, err
 	}
-	a, err := d.pick(all, name)
+	a, err := c.pick(name)
 	if err != nil {
 		return ca.Outlook{}, err
 	}
-	roots, err := d.roots(all)
+	roots, err := c.roots()
 	if err != nil {
 		return ca.Outlook{}, err
 	}
 	issuer := ca.Issuer{Certificate: a.Certificate, Above: a.Above}
 	until, _ := issuer.Limit()
-	return ca.Outlook{Roots: roots, Until: until.Truncate(time.Second), Above: func(leaf *x509.Certificate) []*x509.Certificate {
-		return served(leaf, all)
-	}}, nil
+	return ca.Outlook{Roots: roots, Until: until.Truncate(time.Second), Above: c.served}, nil
 }
 
 // served is the CAs over a leaf as they are served with it: without the root.
-func served(leaf *x509.Certificate, all []Authority) []*x509.Certificate {
-	for _, a := range all {
+func (c *census) served(leaf *x509.Certificate) []*x509.Certificate {
+	for _, a := range c.all {
 		if !bytes.Equal(a.Certificate.RawSubject, leaf.RawIssuer) || !bytes.Equal(a.Certificate.SubjectKeyId, leaf.AuthorityKeyId) {
 			continue
 		}
@@ -44,7 +42,7 @@ func served(leaf *x509.Certificate, all []Authority) []*x509.Certificate {
 		if last := chain[len(chain)-1]; selfSigned(last) {
 			chain = chain[:len(chain)-1]
 		}
-		return chain
+		return append(chain, ca.Outliving(c.behind(a), leaf)...)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,7 +61,7 @@ func (d *Directory) wantedPath(name string) string {
 // The request is written last, and with it the intermediate is asked for; a key
 // without one was never used. Errors to branch on: ErrExists, ErrPending.
 func (d *Directory) AddPending(ctx context.Context, o PendingOptions) (Pending, error) {
-	if !ValidName(o.Name) || o.Name == RootName {
+	if !ValidName(o.Name) || IsRootName(o.Name) {
 		return Pending{}, fmt.Errorf("%q %w", o.Name, errBadCAName)
 	}
 	lock, err := durable.Acquire(ctx, filepath.Join(d.path, lockName))
@@ -238,12 +239,12 @@ func (d *Directory) Import(ctx context.Context, c *x509.Certificate, others []*x
 		return Authority{}, err
 	}
 	defer lock.Release()
-	all, err := d.authorities()
+	present, err := d.census()
 	if err != nil {
 		return Authority{}, err
 	}
-	for _, a := range all {
-		if a.Certificate.Equal(c) {
+	for _, a := range present.all {
+		if slices.ContainsFunc(a.Certificates(), c.Equal) {
 			return a, d.clearPending(a.Name)
 		}
 	}
@@ -258,7 +259,7 @@ func (d *Directory) Import(ctx context.Context, c *x509.Certificate, others []*x
 	if err != nil {
 		return Authority{}, err
 	}
-	if err := d.takeIn(ctx, all, above); err != nil {
+	if err := present.takeIn(ctx, above); err != nil {
 		return Authority{}, err
 	}
 	if err := d.enter(ctx, p.Name, c); err != nil {
@@ -286,23 +287,23 @@ func (d *Directory) pendingOf(c *x509.Certificate) (Pending, error) {
 
 // takeIn enters the CAs above an imported one that the directory does not have: the
 // root first, so that no CA is ever there without those above it.
-func (d *Directory) takeIn(ctx context.Context, all []Authority, above []*x509.Certificate) error {
+func (c *census) takeIn(ctx context.Context, above []*x509.Certificate) error {
 	for i := len(above) - 1; i >= 0; i-- {
-		c := above[i]
-		known, name := false, RootName
-		if i < len(above)-1 {
-			name = "above-" + ca.Fingerprint(c)[:12]
-		}
-		for _, a := range all {
-			known = known || a.Certificate.Equal(c)
-			if a.Name == name && !a.Certificate.Equal(c) {
-				return &ca.Refusal{What: "the certificate", Why: "this directory has another root, and one root is all that it can have for now"}
+		top := i == len(above)-1
+		if at := c.index(func(a Authority) bool { return slices.ContainsFunc(a.Certificates(), above[i].Equal) }); at >= 0 {
+			if top && (!c.all[at].Trusted || c.all[at].Name != c.lead()) {
+				return &ca.Refusal{What: "the certificate", Why: "its root is " + c.all[at].Name + ", whose place another one takes"}
 			}
-		}
-		if known {
 			continue
 		}
-		if err := d.enter(ctx, name, c); err != nil {
+		name := RootName
+		if !top {
+			name = "above-" + ca.Fingerprint(above[i])[:12]
+		}
+		if top && c.index(Authority.Root) >= 0 {
+			return &ca.Refusal{What: "the certificate", Why: "this directory has another root, and one root is all that it can have for now"}
+		}
+		if err := c.d.enter(ctx, name, above[i]); err != nil {
 			return err
 		}
 	}

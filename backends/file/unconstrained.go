@@ -15,10 +15,11 @@ import (
 // a root's key holds the whole CA, and one that made the root is where a CA lives:
 // of them there are none.
 func (d *Directory) Unconstrained(ctx context.Context) ([]Authority, error) {
-	all, err := d.authorities()
+	now, err := d.census()
 	if err != nil {
 		return nil, err
 	}
+	all := now.all
 	var loose []Authority
 	for _, a := range all {
 		here := a.KeyPath != "" || a.KeyURI != ""

@@ -33,9 +33,9 @@ func caCommand() *command {
 			{"a root and an issuing intermediate", "meshpki ca init"},
 			{"what is there", "meshpki ca list"},
 		},
-		exits: exitsOf(codeDone, codeFailed, codeUsage, codeRefused),
+		exits: exitsOf(codeDone, codeFailed, codeUsage, codeNo, codeRefused),
 		sub: []*command{initCommand(), caListCommand(), caShowCommand(), intermediateCommand(), bundleCommand(),
-			caCSRCommand(), caSignCommand(), caImportCommand(), caKeyCommand(), crossSignCommand(), reissueCommand()},
+			caCSRCommand(), caSignCommand(), caImportCommand(), caKeyCommand(), crossSignCommand(), reissueCommand(), rotateCommand()},
 	}
 }
 
@@ -47,7 +47,7 @@ func caListCommand() *command {
 		examples: []example{{"what is there", "meshpki ca list"}},
 		exits:    exitsOf(codeDone, codeFailed, codeUsage),
 		flags:    common(),
-		run: func(_ context.Context, c *call) error {
+		run: func(ctx context.Context, c *call) error {
 			if _, err := c.arguments(0, 0, ""); err != nil {
 				return err
 			}
@@ -61,6 +61,9 @@ func caListCommand() *command {
 			}
 			list := describeAuthorities(all, c.env.Now())
 			addEnds(list, all, d, c.dirFlag(), c.env.Now())
+			if err := c.retiring(ctx, d, list, all); err != nil {
+				return err
+			}
 			pending, err := pendingAuthorities(d)
 			if err != nil {
 				return err
@@ -79,7 +82,7 @@ func caShowCommand() *command {
 		examples: []example{{"the issuing intermediate", "meshpki ca show"}, {"the root", "meshpki ca show root"}},
 		exits:    exitsOf(codeDone, codeFailed, codeUsage),
 		flags:    common(),
-		run: func(_ context.Context, c *call) error {
+		run: func(ctx context.Context, c *call) error {
 			args, err := c.arguments(0, 1, "")
 			if err != nil {
 				return err
@@ -97,9 +100,12 @@ func caShowCommand() *command {
 				return err
 			}
 			now := c.env.Now()
-			report := inspect.Describe(d.CertificatePath(a.Name), inspect.Object{Kind: inspect.KindCertificate, Index: 1, DER: a.Certificate.Raw, Certificate: a.Certificate}, now)
+			report := inspect.Describe(a.Path, inspect.Object{Kind: inspect.KindCertificate, Index: 1, DER: a.Certificate.Raw, Certificate: a.Certificate}, now)
 			list := describeAuthorities([]file.Authority{a}, now)
 			addEnds(list, []file.Authority{a}, d, c.dirFlag(), now)
+			if err := c.retiring(ctx, d, list, []file.Authority{a}); err != nil {
+				return err
+			}
 			return c.say(ui.AuthorityShown{Authority: list[0], Report: report, Now: now})
 		},
 	}
@@ -153,7 +159,7 @@ func runIntermediate(ctx context.Context, c *call) error {
 	}
 	a, err := d.AddIntermediate(ctx, o)
 	if errors.Is(err, file.ErrNoKey) {
-		return withHint(err, "--key FILE names the file that holds the key of %s", orElse(o.Parent, file.RootName))
+		return withHint(err, "--key FILE names the file that holds the key of %s", o.Parent)
 	}
 	if err != nil {
 		return err
@@ -163,8 +169,13 @@ func runIntermediate(ctx context.Context, c *call) error {
 }
 
 func (c *call) intermediateOptions(d *file.Directory, name string) (file.IntermediateOptions, error) {
-	o := file.IntermediateOptions{Name: name, Parent: c.String("parent"),
-		ParentKey: c.keySource()}
+	o := file.IntermediateOptions{Name: name, Parent: c.String("parent"), ParentKey: c.keySource()}
+	if o.Parent == "" {
+		var err error
+		if o.Parent, err = d.Root(); err != nil {
+			return o, err
+		}
+	}
 	td, err := c.trustDomain("", d.Settings().TrustDomain)
 	if err != nil {
 		return o, err
@@ -225,7 +236,7 @@ func (c *call) intermediateLife(d *file.Directory, o *file.IntermediateOptions, 
 	if err != nil {
 		return err
 	}
-	parent, err := d.Authority(orElse(o.Parent, file.RootName))
+	parent, err := d.Authority(o.Parent)
 	if err != nil {
 		return err
 	}
@@ -248,18 +259,20 @@ func bundleCommand() *command {
 		examples: []example{
 			{"for a client", "meshpki ca bundle > roots.pem"},
 			{"into a file, whole or not at all", "meshpki ca bundle --out bundle.pem"},
+			{"for somebody who is to have the next one too", "meshpki ca bundle --record partner --out partner.pem"},
 		},
 		exits: exitsOf(codeDone, codeFailed, codeUsage),
 		flags: common(
 			text("as", "the bundle's form: `pem`"),
 			text("out", "write it to `FILE` instead of standard output"),
 			toggle("force", "replace the file"),
+			text("record", "remember that it was handed to `NAME`: a rotation of the root waits until it has been handed out anew"),
 		),
 		run: runBundle,
 	}
 }
 
-func runBundle(_ context.Context, c *call) error {
+func runBundle(ctx context.Context, c *call) error {
 	if _, err := c.arguments(0, 0, ""); err != nil {
 		return err
 	}
@@ -270,6 +283,16 @@ func runBundle(_ context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
+	out := c.String("out")
+	if out == "-" {
+		out = ""
+	}
+	if err := c.checkBundleOut(out); err != nil {
+		return err
+	}
+	if name := c.String("record"); c.IsSet("record") && !file.ValidExport(name) {
+		return usagef("--record: %q is no name for whom something is handed to: letters, digits, '.', '_' and '-' only, 1 to 100 of them", name)
+	}
 	d, err := c.open()
 	if err != nil {
 		return err
@@ -278,14 +301,26 @@ func runBundle(_ context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	pem := pemfile.EncodeCertificates(roots...)
-	out := c.String("out")
-	if out == "" || out == "-" {
-		if format == "json" {
-			return c.say(ui.Bundle{PEM: string(pem), Fingerprints: fingerprints(roots)})
+	if name := c.String("record"); c.IsSet("record") {
+		if err := d.RecordExport(ctx, name, "", roots); err != nil {
+			return err
 		}
-		_, err := c.env.Stdout.Write(pem)
-		return err
+	}
+	pem := pemfile.EncodeCertificates(roots...)
+	switch {
+	case out != "":
+		return durable.WriteFile(out, pem, 0o644)
+	case format == "json":
+		return c.say(ui.Bundle{PEM: string(pem), Fingerprints: fingerprints(roots)})
+	}
+	_, err = c.env.Stdout.Write(pem)
+	return err
+}
+
+// checkBundleOut refuses a file that must not be written, before anything is done.
+func (c *call) checkBundleOut(out string) error {
+	if out == "" {
+		return nil
 	}
 	if c.within(out) {
 		return usagef("--out: %s lies inside the state directory", out)
@@ -293,7 +328,7 @@ func runBundle(_ context.Context, c *call) error {
 	if _, err := os.Lstat(out); err == nil && !c.Bool("force") {
 		return withHint(fmt.Errorf("%s exists", out), "--force replaces it")
 	}
-	return durable.WriteFile(out, pem, 0o644)
+	return nil
 }
 
 func fingerprints(certs []*x509.Certificate) []string {

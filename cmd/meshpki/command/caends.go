@@ -49,7 +49,7 @@ func remedy(a file.Authority, d *file.Directory, dirFlag string) string {
 		a = parent
 	}
 	if a.Root() {
-		return "meshpki ca init --dir next" // another root, which everyone has to come to trust
+		return "meshpki ca rotate root start" + dirFlag // another root, which everyone has to come to trust
 	}
 	key := ""
 	if parent, err := d.Parent(a.Name); err != nil {

@@ -67,7 +67,11 @@ func runCASign(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	signer, err := d.Authority(c.or("parent", file.RootName))
+	parent, err := d.Root()
+	if err != nil {
+		return err
+	}
+	signer, err := d.Authority(c.or("parent", parent))
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return codeDone
-	case errors.Is(err, errNo):
+	case errors.Is(err, errNo), errors.Is(err, file.ErrAlive), errors.Is(err, file.ErrDropped):
 		return codeNo
 	case errors.Is(err, errPartial):
 		return codePartial
@@ -98,7 +98,8 @@ func isUsage(err error) bool {
 	}
 	return is[*usageError](err) || is[*ca.ValidityError](err) || is[*ca.NameError](err) || is[*issue.WishError](err) ||
 		is[*backends.RefError](err) || errors.Is(err, file.ErrNoDirectory) || errors.Is(err, file.ErrNoAuthority) || errors.Is(err, file.ErrPending) ||
-		errors.Is(err, file.ErrExists) || errors.Is(err, file.ErrNotEmpty) || errors.Is(err, file.ErrRecovered)
+		errors.Is(err, file.ErrExists) || errors.Is(err, file.ErrNotEmpty) || errors.Is(err, file.ErrRecovered) ||
+		errors.Is(err, file.ErrNoRotation) || errors.Is(err, file.ErrRotating) || errors.Is(err, file.ErrSucceeded) || errors.Is(err, file.ErrNotSucceeded)
 }
 
 // isRefusal tells the refusal of an authority, or of a place that may not be

@@ -272,7 +272,7 @@ func (c *call) passphraseFor(authority string) ([]byte, error) {
 
 // secretFor finds the secret that opens an authority's key, or asks for it.
 func (c *call) secretFor(authority, question string) ([]byte, error) {
-	if authority == file.RootName && c.optional("root-passphrase-file") != "" {
+	if file.IsRootName(authority) && c.optional("root-passphrase-file") != "" {
 		return c.readSecret(c.String("root-passphrase-file"))
 	}
 	if f := c.passphraseFile(); f != "" {

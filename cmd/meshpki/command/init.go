@@ -367,7 +367,7 @@ func orElse(s, otherwise string) string {
 
 // checkAuthorityName refuses what cannot name an authority.
 func checkAuthorityName(what, name string) error {
-	if !file.ValidName(name) || name == file.RootName {
+	if !file.ValidName(name) || file.IsRootName(name) {
 		return usagef("%s: %q is no name for an intermediate: lower-case letters, digits and, inside, '-' only, 1 to 63 of them, not \"root\" or \"log\"", what, name)
 	}
 	return nil

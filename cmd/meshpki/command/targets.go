@@ -40,6 +40,9 @@ func (c *call) underCare() (*care, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := d.Rotation(); err != nil {
+		return nil, err // what is to be trusted is not known then
+	}
 	m, err := c.manifest()
 	if err != nil {
 		return nil, err

@@ -28,6 +28,9 @@ type Authority struct {
 	EndsAt      time.Time `json:"endsAt,omitzero"`
 	EndsWith    string    `json:"endsWith,omitempty"`
 	Todo        string    `json:"todo,omitempty"`
+	Rotation    string    `json:"rotation,omitempty"` // root-new, root-old, root-retired, retiring, spent, retired
+	Successor   string    `json:"successor,omitempty"`
+	LastLeaf    time.Time `json:"lastLeaf,omitzero"`
 	CrossSigned []Cross   `json:"crossSigned,omitempty"`
 	Key         KeyPlace  `json:"key"`
 }
@@ -69,6 +72,8 @@ func (a Authority) row(now time.Time) Row {
 	switch left := a.NotAfter.Sub(now); {
 	case left <= 0:
 		sign, until = Bad, fmt.Sprintf("expired %s (%s)", Day(a.NotAfter), Relative(a.NotAfter, now))
+	case a.Rotation == "retired", a.Rotation == "root-retired":
+		sign = None
 	case left < a.NotAfter.Sub(a.NotBefore)/5, a.State == "ending", a.State == "expired":
 		sign = Look
 	}
@@ -114,6 +119,7 @@ func (d Authorities) Text(p *Page) {
 		}
 		p.Field(column, a.Name, text)
 	}
+	sayRotations(p, d.List, d.Now)
 	sayEnds(p, d.List, d.Now)
 	if d.Again {
 		p.Blank()
@@ -189,7 +195,7 @@ func sayEnds(p *Page, list []Authority, now time.Time) {
 	}
 	var todo []string
 	for _, a := range list {
-		if a.State != "ending" && a.State != "expired" {
+		if a.State != "ending" && a.State != "expired" || a.Rotation != "" && a.Rotation != "root-new" {
 			continue
 		}
 		with, verb := "", "ends "
@@ -202,7 +208,7 @@ func sayEnds(p *Page, list []Authority, now time.Time) {
 		p.Blank()
 		p.Say(Look, fmt.Sprintf("%s %s%s%s, and with it what it signed.", a.Name, verb, Relative(a.EndsAt, now), with))
 		if a.Role == "root" {
-			p.Para(p.Indent(), "Another root has to be trusted everywhere before then: make one, and have each certify the other.")
+			p.Para(p.Indent(), "Another root has to be trusted everywhere before then.")
 		}
 		if a.Todo != "" && !slices.Contains(todo, a.Todo) {
 			todo = append(todo, a.Todo)
@@ -258,6 +264,7 @@ func (d AuthorityShown) Text(p *Page) {
 	Inspection{Reports: []inspect.Report{d.Report}, Now: d.Now}.Text(p)
 	p.Blank()
 	p.Field(len("key"), "key", d.Authority.Key.String())
+	sayRotations(p, []Authority{d.Authority}, d.Now)
 	sayEnds(p, []Authority{d.Authority}, d.Now)
 }
 
