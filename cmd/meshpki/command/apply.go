@@ -90,6 +90,9 @@ func (a *applying) mayPrune(ctx context.Context) error {
 	}
 	var lines []string
 	for _, s := range p.doc.List {
+		if s.Change == "remove" && len(s.Places) == 0 {
+			lines = append(lines, ui.Clean(s.Name)+": its journal")
+		}
 		for _, place := range s.Places {
 			if place.Remove {
 				lines = append(lines, fmt.Sprintf("%s: %s", ui.Clean(s.Name), ui.Clean(place.To)))
@@ -153,6 +156,9 @@ func (a *applying) run(ctx context.Context) error {
 		if err := report.Save(ctx, r.Memory); err != nil {
 			return fmt.Errorf("record the pass: %w", err)
 		}
+	}
+	if err := a.leaveAbandoned(ctx, r.Memory); err != nil {
+		return err
 	}
 	slices.SortFunc(a.left, func(x, y renew.Leftover) int { return cmp.Compare(x.Target.Name, y.Target.Name) })
 	for _, l := range a.left {
@@ -242,7 +248,9 @@ func (a *applying) prune(ctx context.Context, r *renew.Renewer, l renew.Leftover
 		}
 		s.Places = append(s.Places, place)
 	}
-	if len(s.Places) == 0 && s.State != "failed" {
+	if len(l.Stores) == 0 {
+		s.Reason = onlyJournal
+	} else if len(s.Places) == 0 && s.State != "failed" {
 		return
 	}
 	a.failed = a.failed || s.State == "failed"

@@ -98,6 +98,9 @@ func (k *care) plan(ctx context.Context) (*planned, error) {
 		return nil, cmp.Or(err, failed)
 	}
 	p.inherit()
+	if err := k.planAbandoned(ctx, p, r.Memory); err != nil {
+		return nil, err
+	}
 	slices.SortFunc(p.doc.List, func(a, b ui.PlannedService) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(p.leftovers, func(a, b renew.Leftover) int { return cmp.Compare(a.Target.Name, b.Target.Name) })
 	return p, nil

@@ -234,6 +234,13 @@ func (k *care) status(ctx context.Context, maxAge time.Duration) (*standing, err
 	if err != nil {
 		return nil, err
 	}
+	left, err := k.abandoned(ctx, r.Memory)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range left {
+		s.Services = append(s.Services, leftOf(l))
+	}
 	s.Authorities = tree.authorities(now)
 	s.Sort()
 	return s, nil

@@ -56,11 +56,11 @@ func (d Issued) Data() any { return []IssuedService{d.Done} }
 func (d Issued) Text(p *Page) {
 	s := d.Done
 	const column = len("subject")
-	lead := Clean(s.Label())
-	if s.SPIFFEID != "" {
-		lead = fmt.Sprintf("%-*s  %s", 16, lead, Clean(s.SPIFFEID))
+	if s.SPIFFEID == "" {
+		p.Line("%s%s", p.Sign(Good), p.Bold(Clean(s.Label())))
+	} else {
+		p.heading(Good, fmt.Sprintf("%-*s", 16, Clean(s.Label())), Clean(s.SPIFFEID))
 	}
-	p.Line("%s%s", p.Sign(Good), p.Bold(lead))
 	switch s.State {
 	case "fresh":
 		p.Para(p.Indent(), fmt.Sprintf("nothing to do: %s; it is due %s", s.Reason, Relative(s.Due, d.Now)))
@@ -139,16 +139,21 @@ func (d IssuedMany) Data() any {
 	return d.List
 }
 
+// besideName is how many columns stand beside a name in the table of issue --file:
+// "  planned  until 2026-12-21 12:00 UTC".
+const besideName = 2 + len("planned") + 2 + len("until 2026-12-21 12:00 UTC")
+
 // Text is a table, the failed first.
 func (d IssuedMany) Text(p *Page) {
 	count := map[string]int{}
 	var failed, rows []Row
 	for _, s := range d.List {
 		count[s.State]++
-		cells := []string{Clean(s.Label()), s.State}
+		name := p.shorten(Clean(s.Label()), p.width-p.Indent()-besideName)
+		cells := []string{name, s.State}
 		switch s.State {
 		case "failed":
-			failed = append(failed, Row{Bad, []string{Clean(s.Label()), Clean(s.Reason)}})
+			failed = append(failed, Row{Bad, []string{name, Clean(s.Reason)}})
 			continue
 		case "fresh":
 			cells = append(cells, "due "+Relative(s.Due, d.Now))

@@ -92,7 +92,7 @@ func (d Status) Metrics() []Metric {
 		due.Samples = append(due.Samples, Sample{labels, Unix(s.Due)})
 	}
 	targets := Metric{Name: MetricTargets, Help: "Services under care by how they stand."}
-	for _, state := range []string{"fresh", "due", "drifted", "held", "waiting", "pending", "failed"} {
+	for _, state := range []string{"fresh", "due", "drifted", "held", "waiting", "pending", "failed", "left"} {
 		targets.Samples = append(targets.Samples, Sample{[]string{"state", state}, float64(standings[state])})
 	}
 	c := d.counts()

@@ -57,8 +57,11 @@ func (s PlannedService) differs() bool {
 	return true
 }
 
-// removes tells whether a place is to be emptied.
+// removes tells whether something is to be taken away.
 func (s PlannedService) removes() bool {
+	if s.Change == "remove" {
+		return true
+	}
 	for _, p := range s.Places {
 		if p.Remove {
 			return true

@@ -123,19 +123,17 @@ func (s RenewedService) text(p *Page, now time.Time) {
 	case "pending", "held", "waiting", "due", "drifted":
 		sign = Look
 	}
-	head := Clean(s.Name)
+	words := s.State
 	switch s.State {
 	case "renewed", "delivered":
-		head = fmt.Sprintf("%s  until %s (%s)", head, Date(s.NotAfter), Span(s.NotAfter.Sub(now)))
+		words = fmt.Sprintf("until %s (%s)", Date(s.NotAfter), Span(s.NotAfter.Sub(now)))
 	case "pending":
-		head += "  has a new certificate and does not serve it yet"
+		words = "has a new certificate and does not serve it yet"
 		if s.Alarm {
-			head += ", for too long"
+			words += ", for too long"
 		}
-	default:
-		head += "  " + s.State
 	}
-	p.Line("%s%s", p.Sign(sign), p.Bold(head))
+	p.heading(sign, Clean(s.Name), words)
 	const column = len("because")
 	p.Field(column, "because", Safe(s.Reason))
 	p.Field(column, "problem", Safe(s.Problem))

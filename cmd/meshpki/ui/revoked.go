@@ -48,7 +48,7 @@ func (d RevokedMany) Text(p *Page) {
 		services = services || isNew && r.Service != ""
 	}
 	if services {
-		p.Para(p.Indent(), "It stays in use until its order is given again with --if-due: what is revoked is due.")
+		p.Para(p.Indent(), "It stays in use until meshpki renew replaces it: what is revoked is due.")
 	}
 	for _, name := range lists {
 		p.Next(strings.TrimRight("meshpki crl "+name, " ") + DirFlag(d.Dir))

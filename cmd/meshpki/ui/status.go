@@ -247,6 +247,8 @@ func (s StatusService) Words(now time.Time) string {
 		return "held by issuer: " + heldWords(s)
 	case "waiting":
 		return "waiting for its change window, opens " + Date(s.Opens) + " (" + Relative(s.Opens, now) + ")"
+	case "left":
+		return s.Reason
 	case "drifted":
 		return s.Reason + "; will be delivered again at the next pass"
 	case "due":

@@ -181,6 +181,27 @@ func (p *Page) Field(column int, name, text string) {
 	p.wrap(in+column+2, in+column+2, text)
 }
 
+// heading writes whom it is about and what is said of it, on one line where they fit,
+// else below each other; a name wider than the page loses its middle.
+func (p *Page) heading(sign Sign, name, words string) {
+	room := p.width - p.Indent()
+	name = p.shorten(name, room)
+	if p.widthOf(name)+2+lipgloss.Width(words) <= room {
+		p.Line("%s%s", p.Sign(sign), p.Bold(name+"  "+words))
+		return
+	}
+	p.Line("%s%s", p.Sign(sign), p.Bold(strings.TrimRight(name, " ")))
+	p.Para(p.Indent()+2, words)
+}
+
+// widthOf is how many columns a text of ours takes on this page, its signs spelled.
+func (p *Page) widthOf(s string) int {
+	if !p.utf8 {
+		s = asciiSigns.Replace(s)
+	}
+	return lipgloss.Width(s)
+}
+
 // Command writes a command that can be pasted, on a line of its own, never wrapped.
 func (p *Page) Command(indent int, cmd string) {
 	p.Line("%s%s", strings.Repeat(" ", indent), p.Bold(cmd))
