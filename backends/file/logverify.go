@@ -95,18 +95,23 @@ func (l *Ledger) revokedIn(entries map[int64][]byte) (ca.Revoked, error) {
 // search looks for certificates among entries that come in no order.
 type search struct {
 	places []string // each certificate as it stands in an entry
-	seen   map[string]*atomic.Bool
+	found  []atomic.Bool
+	byEnd  map[string][]int // which of them end so
 
 	mu          sync.Mutex
 	revocations map[int64][]byte
 }
 
+// endLength is how much of a certificate's end, which is its signature, is compared first.
+const endLength = 24
+
 func newSearch(certificates [][]byte) *search {
-	s := &search{seen: map[string]*atomic.Bool{}, revocations: map[int64][]byte{}}
-	for _, der := range certificates {
+	s := &search{found: make([]atomic.Bool, len(certificates)), byEnd: map[string][]int{}, revocations: map[int64][]byte{}}
+	for i, der := range certificates {
 		text := base64.StdEncoding.EncodeToString(der)
 		s.places = append(s.places, text)
-		s.seen[text] = new(atomic.Bool)
+		end := text[max(0, len(text)-endLength):]
+		s.byEnd[end] = append(s.byEnd[end], i)
 	}
 	return s
 }
@@ -124,15 +129,17 @@ func (s *search) visit(number int64, data []byte) {
 	if !ok || !closed {
 		return
 	}
-	if seen := s.seen[string(certificate)]; seen != nil {
-		seen.Store(true)
+	for _, i := range s.byEnd[string(certificate[max(0, len(certificate)-endLength):])] {
+		if s.places[i] == string(certificate) {
+			s.found[i].Store(true)
+		}
 	}
 }
 
 func (s *search) missing() []int {
 	var out []int
-	for i, text := range s.places {
-		if !s.seen[text].Load() {
+	for i := range s.places {
+		if !s.found[i].Load() {
 			out = append(out, i)
 		}
 	}

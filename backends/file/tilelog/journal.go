@@ -146,7 +146,7 @@ func Interrupted(journal, boot string) (bool, error) {
 	defer f.Close()
 	head := make([]byte, journalStart+4)
 	if _, err := f.ReadAt(head, 0); err != nil {
-		return false, nil //nolint:nilerr // shorter than a header: it was being made
+		return false, nil // shorter than a header: it was being made
 	}
 	h, err := parseHeader(head)
 	// A header that is not whole is of a journal that has nothing the log has not.
