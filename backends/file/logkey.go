@@ -73,7 +73,9 @@ func isBeginning(checkpoint []byte) bool {
 }
 
 // make makes the log's key and an empty log, in a directory that has neither. The
-// private key comes last: with it the log exists.
+// private key comes last: with it the log exists. The public one is never there
+// without a checkpoint that it verifies, so that who reads meanwhile, or after this
+// was interrupted, finds no log or an empty one.
 func (l *Ledger) make() (note.Signer, error) {
 	checkpoint, err := os.ReadFile(l.path(logDir, "checkpoint"))
 	switch {
@@ -81,6 +83,10 @@ func (l *Ledger) make() (note.Signer, error) {
 		return nil, &LedgerError{Path: l.path(keysDir, logKeyName), Entry: -1, Problem: "it is missing: nothing more can be recorded without it"}
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, err
+	case err != nil:
+		if _, err := os.Lstat(l.path(logDir, "tile")); err == nil {
+			return nil, &LedgerError{Path: l.path(logDir, "checkpoint"), Entry: -1, Problem: "it is missing, and there are entries"}
+		}
 	}
 	secret, public, err := newLogKey(l.origin)
 	if err != nil {
@@ -102,11 +108,19 @@ func (l *Ledger) make() (note.Signer, error) {
 			return nil, err
 		}
 	}
-	if err := durable.WriteFile(l.path(caDir, logPubName), []byte(public+"\n"), publicMode); err != nil {
+	switch err := os.Remove(l.path(caDir, logPubName)); {
+	case err == nil:
+		if err := durable.SyncName(l.path(caDir, logPubName)); err != nil {
+			return nil, err
+		}
+	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
 	w := tilelog.Writer{Log: tilelog.Log{Dir: l.path(logDir), Key: key}, Signer: signer}
 	if err := w.Begin(); err != nil {
+		return nil, err
+	}
+	if err := durable.WriteFile(l.path(caDir, logPubName), []byte(public+"\n"), publicMode); err != nil {
 		return nil, err
 	}
 	if err := durable.WriteFile(l.path(keysDir, logKeyName), []byte(secret+"\n"), secretMode); err != nil {

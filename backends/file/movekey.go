@@ -167,14 +167,23 @@ func readMatching(a Authority, path string, from KeySource) ([]byte, error) {
 }
 
 // place writes a new file for the owner alone, durably; one that is there already
-// is left as it is, for the caller to look into.
+// is left as it is, for the caller to look into, unless it is the beginning of that
+// file: then this was interrupted before.
 func place(path string, data []byte) error {
 	root, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	err = durable.Create(root, filepath.Base(path), data, secretMode)
+	name := filepath.Base(path)
+	if info, err := root.Lstat(name); err == nil && info.Mode().IsRegular() && info.Size() < int64(len(data)) {
+		if begun, err := root.ReadFile(name); err == nil && bytes.HasPrefix(data, begun) {
+			if err := root.Remove(name); err != nil {
+				return err
+			}
+		}
+	}
+	err = durable.Create(root, name, data, secretMode)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}

@@ -148,7 +148,8 @@ func (d *Directory) readPending(name string) (Pending, error) {
 		return p, fmt.Errorf("%s: no certificate request in it", d.RequestPath(name))
 	}
 	if p.CSR, err = ca.ParseCSR(block.Bytes); err != nil {
-		return p, fmt.Errorf("%s: %w", d.RequestPath(name), err)
+		// Nobody's wish is refused: it is our own file that is not what was written.
+		return p, fmt.Errorf("%s is damaged: %s", d.RequestPath(name), err.Error())
 	}
 	if data, err = pemfile.ReadFile(d.wantedPath(name)); err != nil {
 		return p, err

@@ -198,7 +198,19 @@ func (c *call) openOrMake(ctx context.Context, s file.Settings) (*file.Directory
 	if !errors.Is(err, file.ErrNoDirectory) {
 		return d, err
 	}
-	return file.InitEmpty(ctx, c.dir(), s, c.env.Now)
+	d, err = file.InitEmpty(ctx, c.dir(), s, c.env.Now)
+	if !errors.Is(err, file.ErrRecovered) {
+		return d, err
+	}
+	// What was interrupted is finished: if it is what is wanted here, this goes on.
+	there, opened := c.open()
+	if opened != nil {
+		return nil, opened
+	}
+	if is := there.Settings(); is.Name != s.Name || is.TrustDomain != s.TrustDomain || is.ClusterDomain != s.ClusterDomain || is.Issuing != s.Issuing {
+		return nil, err
+	}
+	return there, nil
 }
 
 // pendingOptions reads what is to be asked for.
