@@ -67,7 +67,7 @@ func TestBenchDaemon(t *testing.T) {
 	b.row("  both together", fmt.Sprintf("%.4f %% of a core", 100*(idle+look.Seconds()/every.Seconds())), "under 0.1 %")
 	b.row("  resident memory", fmt.Sprintf("%.1f MB", rss), "at most 80 MB")
 	b.row("  the same after another look", fmt.Sprintf("%.1f MB", resident(t, pid)), "at most 80 MB")
-	b.print()
+	b.print(1)
 }
 
 // used is the time that a process has run on a core.

@@ -52,7 +52,7 @@ func TestBenchProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.row("size of the stripped program", fmt.Sprintf("%.1f MB", float64(info.Size())/(1<<20)), "at most 32 MB")
-	b.print()
+	b.print(rounds)
 }
 
 // bench is a scratch directory with an authority of each kind, and a table in the making.
@@ -172,7 +172,7 @@ func (b *bench) ratio(what string, times, others []float64, target string) {
 	b.row(what, fmt.Sprintf("%.2f (pairs %.2f)", median(times)/median(others), median(pairs)), target)
 }
 
-func (b *bench) print() {
+func (b *bench) print(rounds int) {
 	fmt.Printf("\nwhole processes, median of %d runs in turn, %s/%s\n\n", rounds, runtime.GOOS, runtime.GOARCH)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "measured\tfigure\ttarget\n%s\n", b.table.String())

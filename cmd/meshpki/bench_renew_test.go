@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -41,40 +42,29 @@ func TestBenchRenewal(t *testing.T) {
 	b.plant(n)
 	renew := b.meshpki("renew")(0)
 	b.once(renew) // what is read is then in memory, for both
-	var bare, pass, rss []float64
+	var bare, pass spent
 	for range 3 {
-		begin := time.Now()
-		b.readAll(n)
-		bare = append(bare, since(begin))
-		c := b.command(renew)
-		begin = time.Now()
-		out, err := c.CombinedOutput()
-		pass = append(pass, since(begin))
-		if err != nil || len(out) > 0 {
-			t.Fatalf("renew: %v\n%.2000s", err, out)
-		}
+		bare.add(b.here(func() { b.readAll(n) }))
+		pass.add(b.quiet(renew))
 	}
-	rss = append(rss, b.peak(renew))
-	b.row(fmt.Sprintf("bare loop over %d sets: read and parse", n), ms(median(bare)), "")
-	b.row(fmt.Sprintf("renew over %d fresh services", n), ms(median(pass)), "")
-	b.ratio("  pass / bare loop", pass, bare, "at most 2")
-	b.row("  peak memory", fmt.Sprintf("%.0f MB", rss[0]), "at most 300 MB")
+	b.row(fmt.Sprintf("bare loop over %d sets: read and parse", n), bare.String(), "")
+	b.row(fmt.Sprintf("renew over %d fresh services", n), pass.String(), "")
+	b.ratio("  pass / bare loop", pass.wall, bare.wall, "at most 2")
+	b.ratio("  the same in CPU time", pass.cpu, bare.cpu, "")
+	b.row("  peak memory", fmt.Sprintf("%.0f MB", b.peak(renew)), "at most 300 MB")
 
-	var one []float64
+	var above spent
 	for i := range 3 {
-		if err := os.Remove(filepath.Join(b.service(n/2+i), "..data", "ca.crt")); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Remove(filepath.Join(b.service(n/2+i), "..data", "tls.key")); err != nil {
-			t.Fatal(err)
-		}
-		begin := time.Now()
-		b.once(renew)
-		one = append(one, since(begin))
+		wall, cpu := b.quiet(renew)
+		must(b.t, os.Remove(filepath.Join(b.service(n/2+i), "..data", "ca.crt")))
+		must(b.t, os.Remove(filepath.Join(b.service(n/2+i), "..data", "tls.key")))
+		oneWall, oneCPU := b.once(renew)
+		above.add(oneWall-wall, oneCPU-cpu)
 	}
-	b.row("one due among them, above the pass", ms(median(one)-median(pass)), "at most 50 ms")
+	b.row("one due among them, above the pass before", above.String(), "at most 50 ms")
+	b.fromManifest(n)
 	b.renewMany()
-	b.print()
+	b.print(3)
 }
 
 // renewMany has many services renewed at once, and a bare loop do the same without
@@ -85,27 +75,85 @@ func (b *bench) renewMany() {
 		b.t.Fatal(err)
 	}
 	b.plant(due)
-	var ours, bare []float64
+	var ours, bare spent
 	for range 3 {
-		begin := time.Now()
-		b.once(b.meshpki("renew", "--force")(0))
-		ours = append(ours, since(begin))
-		begin = time.Now()
-		b.makeAll(due)
-		bare = append(bare, since(begin))
+		ours.add(b.once(b.meshpki("renew", "--force")(0)))
+		bare.add(b.here(func() { b.makeAll(due) }))
 	}
-	b.row(fmt.Sprintf("bare loop: %d keys, certificates and sets of files", due), ms(median(bare)), "")
-	b.row(fmt.Sprintf("renew of %d services that are due", due), ms(median(ours)), "")
-	b.ratio("  rate, ours to bare", bare, ours, "at least 0.5")
+	b.row(fmt.Sprintf("bare loop: %d keys, certificates and sets of files", due), bare.String(), "")
+	b.row(fmt.Sprintf("renew of %d services that are due", due), ours.String(), "")
+	b.ratio("  rate, ours to bare", bare.wall, ours.wall, "at least 0.5")
+	b.ratio("  the same in CPU time", bare.cpu, ours.cpu, "")
 }
 
-func since(begin time.Time) float64 { return float64(time.Since(begin).Microseconds()) / 1000 }
-
-func (b *bench) once(argv []string) {
+// fromManifest makes a pass over the same services, all listed.
+func (b *bench) fromManifest(n int) {
 	b.t.Helper()
-	if out, err := b.command(argv).CombinedOutput(); err != nil {
+	var text bytes.Buffer
+	text.WriteString("apiVersion: meshpki/v1\nservices:\n")
+	for i := range n {
+		fmt.Fprintf(&text, "- name: %s\n", filepath.Base(b.service(i)))
+	}
+	name := b.file("meshpki.yaml")
+	must(b.t, os.WriteFile(name, text.Bytes(), 0o644))
+	argv := b.meshpki("renew", "--config", name)(0)
+	wall, cpu := b.quiet(argv)
+	b.row("the same listed in a manifest", ms(wall)+", CPU "+ms(cpu), "")
+	b.row("  peak memory", fmt.Sprintf("%.0f MB", b.peak(argv)), "at most 300 MB")
+}
+
+// spent is what runs of one thing took, in milliseconds. On a machine that others use
+// too, the time of its processors says more than the clock.
+type spent struct{ wall, cpu []float64 }
+
+func (s *spent) add(wall, cpu float64) { s.wall, s.cpu = append(s.wall, wall), append(s.cpu, cpu) }
+
+func (s *spent) String() string { return ms(median(s.wall)) + ", CPU " + ms(median(s.cpu)) }
+
+func since(begin time.Time) float64 { return milliseconds(time.Since(begin)) }
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// once runs a program that must succeed, and gives what it took.
+func (b *bench) once(argv []string) (wall, cpu float64) {
+	b.t.Helper()
+	wall, cpu, _ = b.timed(argv)
+	return wall, cpu
+}
+
+// quiet is once for a program that has nothing to say.
+func (b *bench) quiet(argv []string) (wall, cpu float64) {
+	b.t.Helper()
+	wall, cpu, out := b.timed(argv)
+	if len(out) > 0 {
+		b.t.Fatalf("%s says:\n%.2000s", strings.Join(argv, " "), out)
+	}
+	return wall, cpu
+}
+
+func (b *bench) timed(argv []string) (wall, cpu float64, out []byte) {
+	b.t.Helper()
+	c := b.command(argv)
+	begin := time.Now()
+	out, err := c.CombinedOutput()
+	wall = since(begin)
+	if err != nil {
 		b.t.Fatalf("%s: %v\n%.2000s", strings.Join(argv, " "), err, out)
 	}
+	return wall, milliseconds(c.ProcessState.UserTime() + c.ProcessState.SystemTime()), out
+}
+
+// here is once for what this process does.
+func (b *bench) here(f func()) (wall, cpu float64) {
+	b.t.Helper()
+	used := func() time.Duration {
+		var r syscall.Rusage
+		must(b.t, syscall.Getrusage(syscall.RUSAGE_SELF, &r))
+		return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	}
+	begin, before := time.Now(), used()
+	f()
+	return since(begin), milliseconds(used() - before)
 }
 
 func (b *bench) service(i int) string {
