@@ -193,13 +193,6 @@ func (b *bench) plant(n int) {
 	must(b.t, os.RemoveAll(from))
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // readAll reads and parses what a pass has to look at.
 func (b *bench) readAll(n int) {
 	b.t.Helper()
