@@ -70,7 +70,11 @@ func (r trial) strace(t *testing.T, name, dir string, options ...string) (answer
 	args := slices.Concat(options, []string{"--", name}, r.args)
 	c := exec.CommandContext(ctx, program(t, "strace"), args...)
 	c.Dir = dir
-	c.Env = append(append(neutralEnv(), "MESHPKI_TEST_ONE_THREAD=1"), r.env...)
+	c.Env = append(append(neutralEnv(),
+		"MESHPKI_TEST_ONE_THREAD=1",
+		// A signal by which Go's scheduler interrupts a slow call makes it be called again,
+		// and the next ones have other numbers.
+		"GODEBUG=asyncpreemptoff=1"), r.env...)
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr = &stdout, &stderr
 	err := c.Run()
