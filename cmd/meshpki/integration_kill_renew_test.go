@@ -26,6 +26,12 @@ services:
 // single file, and a hook.
 func renewalTrial(t *testing.T) trial {
 	t.Helper()
+	return renewalTrialOf(t, killManifest)
+}
+
+// renewalTrialOf is the same with another manifest.
+func renewalTrialOf(t *testing.T, manifest string) trial {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), "world")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -38,7 +44,7 @@ func renewalTrial(t *testing.T) trial {
 	if err := os.WriteFile(hook, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(dir, "mesh.yaml"), strings.Replace(killManifest, "HOOK", hook, 1))
+	writeFile(t, filepath.Join(dir, "mesh.yaml"), strings.Replace(manifest, "HOOK", hook, 1))
 	r := trial{t: t, world: dir, args: []string{"renew"}, env: []string{"MESHPKI_CONFIG=mesh.yaml"}}
 	r.must(t, dir, "ca", "init")
 	r.must(t, dir, "issue", "--file", "mesh.yaml")
