@@ -20,20 +20,20 @@ type Stands struct {
 }
 
 // Stands is what is remembered of a result.
-func (res Result) Stands() Stands {
-	s := Stands{Name: res.Name, Standing: res.Standing, Failures: res.Failures, Alarm: res.Alarm, Due: res.Decision.At}
-	if res.Err != nil {
-		s.Problem = res.Err.Error()
+func (r Result) Stands() Stands {
+	s := Stands{Name: r.Name, Standing: r.Standing, Failures: r.Failures, Alarm: r.Alarm, Due: r.Decision.At}
+	if r.Err != nil {
+		s.Problem = r.Err.Error()
 	}
-	if res.Leaf == nil {
+	if r.Leaf == nil {
 		return s
 	}
-	s.Ends = res.Leaf.NotAfter
-	if ends := res.Decision.Ends; res.Standing != StandsRenewed && !ends.IsZero() {
+	s.Ends = r.Leaf.NotAfter
+	if ends := r.Decision.Ends; r.Standing != StandsRenewed && !ends.IsZero() {
 		s.Ends = ends
 	}
-	if res.Standing == StandsRenewed && res.Target != nil {
-		s.Due = res.Target.Policy.DueAt(res.Leaf.NotBefore, s.Ends)
+	if r.Standing == StandsRenewed && r.Target != nil {
+		s.Due = r.Target.Policy.DueAt(r.Leaf.NotBefore, s.Ends)
 	}
 	return s
 }

@@ -1,6 +1,7 @@
 package renew
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -74,12 +75,13 @@ func LastReport(ctx context.Context, m Memory) (*Report, error) {
 		return nil, err
 	}
 	r := &Report{}
-	err = decodeWhole(data, r)
-	if err == nil && r.Ended.IsZero() {
-		err = errors.New("it has no end")
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(r); err != nil {
+		return nil, fmt.Errorf("the record of the last pass is damaged: %w", err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: the record of the last pass is damaged: %w", where(m, reportName), err)
+	if r.Ended.IsZero() {
+		return nil, errors.New("the record of the last pass is damaged: it has no end")
 	}
 	return r, nil
 }

@@ -24,7 +24,7 @@ type manager struct {
 
 func newManager(t *testing.T) *manager {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "meshpki") // a socket's path is short
+	dir, err := os.MkdirTemp("", "meshpki") //nolint:usetesting // a socket's path is short
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,15 +16,23 @@ func TestMain(m *testing.M) {
 		"meshpki": func() {
 			env := world(os.Args, clock)
 			env.Version, env.Commit = "v0.0.0-test", "0123456789abcdef"
-			if os.Getenv("MESHPKI_TEST_ONE_THREAD") != "" {
-				// Whoever counts system calls counts those of a thread.
-				runtime.LockOSThread()
+			if oneThread {
 				env.Workers = 1
 			}
 			os.Exit(untilDone(env))
 		},
 	})
 }
+
+// oneThread keeps all that is done on the process's first thread, for whoever counts
+// its system calls. Only while a program is initialised is main known to be on it.
+var oneThread = func() bool {
+	if os.Getenv("MESHPKI_TEST_ONE_THREAD") == "" {
+		return false
+	}
+	runtime.LockOSThread()
+	return true
+}()
 
 // clock is the time at which scripts live: 2026-11-21 12:00:00 UTC, or what
 // MESHPKI_TEST_NOW says in RFC 3339; "real" is this machine's.

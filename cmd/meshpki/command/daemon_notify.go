@@ -66,7 +66,7 @@ func (s *supervisor) send(lines ...string) {
 	case <-sent:
 	case <-time.After(time.Second):
 	}
-	conn.Close()
+	_ = conn.Close() // nobody is left to be told
 }
 
 func (s *supervisor) ready() { s.send("READY=1") }

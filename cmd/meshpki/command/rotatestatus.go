@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -240,9 +241,7 @@ func (c *call) retiring(ctx context.Context, d *file.Directory, docs []ui.Author
 		if err != nil {
 			return err
 		}
-		for name, end := range ends {
-			last[name] = end
-		}
+		maps.Copy(last, ends)
 	}
 	for i, a := range all {
 		switch next := successors[a.Name]; {

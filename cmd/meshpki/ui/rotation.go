@@ -289,7 +289,7 @@ func (d IntermediateRetired) Text(p *Page) {
 // sayRotations says which authorities have been replaced, or are being.
 func sayRotations(p *Page, list []Authority, now time.Time) {
 	for _, a := range list {
-		text := ""
+		var text string
 		switch a.Rotation {
 		case "root-new":
 			text = a.Name + " is taking the place of the root"
