@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"time"
 
@@ -114,12 +115,31 @@ func (r *Renewer) recall(ctx context.Context, t *Target) (*memo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %w of %s: %w", ErrJournal, t.Name, err)
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(m); err != nil || m.Schema != memoSchema || m.Target != t.Name {
-		return nil, fmt.Errorf("%w of %s is damaged, or of a later version: %s", ErrJournal, t.Name, t.key())
+	if err := decodeWhole(data, m); err != nil || m.Schema != memoSchema || m.Target != t.Name {
+		return nil, fmt.Errorf("%w of %s is damaged, or of a later version: %s", ErrJournal, t.Name, where(r.Memory, t.key()))
 	}
 	return m, nil
+}
+
+// where says where something is kept, if the memory can tell.
+func where(m Memory, name string) string {
+	if p, ok := m.(interface{ Place(name string) string }); ok {
+		return p.Place(name)
+	}
+	return name
+}
+
+// decodeWhole reads JSON in which everything is known and behind which nothing stands.
+func decodeWhole(data []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something stands behind it")
+	}
+	return nil
 }
 
 // remember writes the journal of a target, or takes it away where it is empty.

@@ -1,7 +1,6 @@
 package renew
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -75,13 +74,12 @@ func LastReport(ctx context.Context, m Memory) (*Report, error) {
 		return nil, err
 	}
 	r := &Report{}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(r); err != nil {
-		return nil, fmt.Errorf("the record of the last pass is damaged: %w", err)
+	err = decodeWhole(data, r)
+	if err == nil && r.Ended.IsZero() {
+		err = errors.New("it has no end")
 	}
-	if r.Ended.IsZero() {
-		return nil, errors.New("the record of the last pass is damaged: it has no end")
+	if err != nil {
+		return nil, fmt.Errorf("%s: the record of the last pass is damaged: %w", where(m, reportName), err)
 	}
 	return r, nil
 }

@@ -34,6 +34,9 @@ func (m *Memory) path(name string) (string, error) {
 	return filepath.Join(m.dir, name+memoSuffix), nil
 }
 
+// Place says where something is remembered: its file.
+func (m *Memory) Place(name string) string { return filepath.Join(m.dir, name+memoSuffix) }
+
 // Read gives what was remembered under a name; fs.ErrNotExist where nothing was.
 func (m *Memory) Read(ctx context.Context, name string) ([]byte, error) {
 	path, err := m.path(name)

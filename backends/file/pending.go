@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -200,6 +201,9 @@ func decodeWanted(data []byte) (ca.Spec, error) {
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&w); err != nil {
 		return ca.Spec{}, err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return ca.Spec{}, errors.New("something stands behind it")
 	}
 	if w.Schema != wantedSchema {
 		return ca.Spec{}, errors.New("it is of no version that is known here")

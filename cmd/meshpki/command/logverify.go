@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/meshpki/meshpki/backends/file"
 	"github.com/meshpki/meshpki/ca"
@@ -141,8 +142,12 @@ func (c *call) expected(ctx context.Context, d *file.Directory) (expected, error
 				all.problems = append(all.problems, fmt.Sprintf("%s: %v", place, err))
 				continue
 			}
+			if len(set.Files) == 0 {
+				continue // what is kept is elsewhere
+			}
 			chain := decode(set.Files)
-			if chain == nil {
+			if chain == nil || chain[0].IsCA {
+				all.problems = append(all.problems, fmt.Sprintf("%s: no service's certificate can be read from %s", place, strings.Join(set.Files.Names(), ", ")))
 				continue
 			}
 			all.certificates = append(all.certificates, chain[0].Raw)
