@@ -13,6 +13,7 @@ import (
 
 	"github.com/meshpki/meshpki/backends/file/tilelog"
 	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/pemfile"
 )
 
 // FuzzIndex: a cache is never believed further than it fits, even if it is signed.
@@ -156,6 +157,88 @@ func FuzzAuthority(f *testing.F) {
 		}
 		if i, err := d.Issuer("", KeySource{}); err == nil && i.Validate() != nil {
 			t.Fatal("an issuer that is none was opened")
+		}
+	})
+}
+
+// FuzzCross: whatever stands in the place of a cross-signature is an error, or one
+// for the authority's own key.
+func FuzzCross(f *testing.F) {
+	path := filepath.Join(f.TempDir(), "pki")
+	d, err := Init(f.Context(), path, initOptions())
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range []string{"issuing", "root"} {
+		data, err := os.ReadFile(d.CertificatePath(name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+		f.Add(data[:len(data)/2])
+		f.Add(append(data, data...))
+	}
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		write(t, d.CrossPath("issuing", RootName), data)
+		all, err := d.Authorities()
+		if err != nil {
+			if !strings.Contains(err.Error(), d.CrossPath("issuing", RootName)) {
+				t.Fatalf("the file is not named: %v", err)
+			}
+			return
+		}
+		for _, a := range all {
+			for _, c := range a.Crosses {
+				if !pemfile.SamePublicKey(c.Certificate.PublicKey, a.Certificate.PublicKey) {
+					t.Fatalf("%s has a certificate for another key", a.Name)
+				}
+			}
+		}
+	})
+}
+
+// FuzzSerials: an index of serial numbers is only a hint, whatever it says.
+func FuzzSerials(f *testing.F) {
+	l := newLedger(f)
+	fill(f, l, 300, 20)
+	tree, err := l.tree()
+	if err != nil {
+		f.Fatal(err)
+	}
+	serial := ""
+	for e, err := range l.Entries(f.Context()) {
+		if err != nil {
+			f.Fatal(err)
+		}
+		if e.Serial != "" && e.Kind == ca.KindLeaf {
+			serial = e.Serial
+		}
+	}
+	all, _, err := l.scanSerials(f.Context(), tree, 0, serial)
+	if err != nil {
+		f.Fatal(err)
+	}
+	l.writeSerials(tree, &serials{}, all)
+	good := read(f, l.path(cacheDir, serialsName))
+	f.Add(uint16(0), []byte("x"))
+	f.Add(uint16(len(serialsHeader)), bytes.Repeat([]byte{0xff}, 8))
+	for at := serialsStart; at < len(good); at += 500 {
+		f.Add(uint16(at), bytes.Repeat([]byte{0xff}, recordSize))
+		f.Add(uint16(at), make([]byte, 3*recordSize))
+	}
+	f.Fuzz(func(t *testing.T, at uint16, data []byte) {
+		index := bytes.Clone(good)
+		copy(index[min(int(at), len(index)):], data)
+		write(t, l.path(cacheDir, serialsName), index)
+		n := 0
+		for e, err := range l.Find(t.Context(), serial) {
+			if n++; err != nil || e.Serial != serial {
+				t.Fatalf("%s was found, error %v", e.Serial, err)
+			}
+		}
+		if n != 1 {
+			t.Fatalf("it was found %d times", n)
 		}
 	})
 }
