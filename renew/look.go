@@ -59,7 +59,7 @@ type View struct {
 func (p *pass) look(ctx context.Context, t *Target, out ca.Outlook) *View {
 	v := &View{lead: -1, seen: make([]seen, len(t.Places)), Places: make([]string, len(t.Places))}
 	for i, place := range t.Places {
-		v.seen[i] = p.read(ctx, t, place)
+		v.seen[i] = p.read(ctx, t, place, out)
 	}
 	v.choose(t)
 	if v.lead < 0 {
@@ -83,7 +83,7 @@ func (p *pass) look(ctx context.Context, t *Target, out ca.Outlook) *View {
 }
 
 // read is the look at one place.
-func (p *pass) read(ctx context.Context, t *Target, place Place) (s seen) {
+func (p *pass) read(ctx context.Context, t *Target, place Place, out ca.Outlook) (s seen) {
 	k := place.Known
 	if k == nil {
 		k = Ask(ctx, place.Store)
@@ -118,9 +118,26 @@ func (p *pass) read(ctx context.Context, t *Target, place Place) (s seen) {
 			s.mismatch = err.Error()
 		case !pemfile.SamePublicKey(s.chain[0].PublicKey, key.Public()):
 			s.mismatch = "the key is not the certificate's"
+		case !signed(s.chain, out):
+			s.mismatch = "a certificate is not what its issuer signed"
 		}
 	}
 	return s
+}
+
+// signed tells whether each certificate of a chain is what the next one signed, or
+// the root over the last: files that were changed may still be read as a pair.
+func signed(chain []*x509.Certificate, out ca.Outlook) bool {
+	for i, c := range chain {
+		above := out.RootOf(chain)
+		if i+1 < len(chain) {
+			above = chain[i+1]
+		}
+		if above != nil && !above.Equal(c) && c.CheckSignatureFrom(above) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // keyOf reads the private key of a set.

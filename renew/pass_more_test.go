@@ -2,6 +2,7 @@ package renew
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"slices"
 	"testing"
@@ -88,4 +89,41 @@ func (s stopping) Issue(ctx context.Context, req ca.Request) (ca.Chain, error) {
 	chain, err := s.Issuer.Issue(ctx, req)
 	s.stop(errStopped)
 	return chain, err
+}
+
+// A certificate in which a byte of the signature was changed can still be read, and
+// has its key: that it is not what was signed is seen all the same.
+func TestChangedSignatureIsSeen(t *testing.T) {
+	w := newWorld(t)
+	a, b := memory.NewStore("a"), memory.NewStore("b")
+	target := w.target("payment", a, b)
+	want(t, w.one(target), StandsRenewed)
+	good, _ := pairIn(t, a)
+	spoil(t, a)
+	r := w.one(target)
+	want(t, r, StandsAgain) // the other place has it whole
+	if leaf, _ := pairIn(t, a); !leaf.Equal(good) || w.leaves() != 1 {
+		t.Errorf("it was not given what the other place has: %s", r.Reason)
+	}
+	spoil(t, a)
+	spoil(t, b)
+	if r := w.one(target); r.Standing != StandsRenewed || r.Decision.Check != "mismatch" {
+		t.Errorf("with both changed it stands %s: %s, %v", r.Standing, r.Reason, r.Err)
+	}
+	want(t, w.one(target), StandsFresh)
+}
+
+// spoil changes the last byte of the leaf that a place keeps.
+func spoil(t *testing.T, s *memory.Store) {
+	t.Helper()
+	set, version, err := s.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, rest := pem.Decode(set.Files["tls.crt"].Data)
+	block.Bytes[len(block.Bytes)-1] ^= 1
+	set.Files["tls.crt"] = issue.File{Data: append(pem.EncodeToMemory(block), rest...)}
+	if _, err := s.Save(t.Context(), set, version); err != nil {
+		t.Fatal(err)
+	}
 }
