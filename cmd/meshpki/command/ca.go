@@ -60,7 +60,9 @@ func caListCommand() *command {
 				return err
 			}
 			list := describeAuthorities(all, c.env.Now())
-			addEnds(list, all, d, c.dirFlag(), c.env.Now())
+			if err := addEnds(ctx, list, all, d, c.dirFlag(), c.env.Now()); err != nil {
+				return err
+			}
 			if err := c.retiring(ctx, d, list, all); err != nil {
 				return err
 			}
@@ -102,7 +104,9 @@ func caShowCommand() *command {
 			now := c.env.Now()
 			report := inspect.Describe(a.Path, inspect.Object{Kind: inspect.KindCertificate, Index: 1, DER: a.Certificate.Raw, Certificate: a.Certificate}, now)
 			list := describeAuthorities([]file.Authority{a}, now)
-			addEnds(list, []file.Authority{a}, d, c.dirFlag(), now)
+			if err := addEnds(ctx, list, []file.Authority{a}, d, c.dirFlag(), now); err != nil {
+				return err
+			}
 			if err := c.retiring(ctx, d, list, []file.Authority{a}); err != nil {
 				return err
 			}

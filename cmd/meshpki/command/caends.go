@@ -1,10 +1,13 @@
 package command
 
 import (
+	"context"
+	"crypto/x509"
 	"fmt"
 	"time"
 
 	"github.com/meshpki/meshpki/backends/file"
+	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
 )
 
@@ -12,14 +15,25 @@ import (
 // has to be done: what is issued then is cut to that end.
 const soonPart = 5
 
-// addEnds says of each authority whether it comes to its end, with whom, and what to
-// do about it. parents gives the authority that signed another's certificate.
-func addEnds(docs []ui.Authority, all []file.Authority, d *file.Directory, dirFlag string, now time.Time) {
+// addEnds says of each authority whether it comes to its end, with whom, or has been
+// revoked, and what to do about it.
+func addEnds(ctx context.Context, docs []ui.Authority, all []file.Authority, d *file.Directory, dirFlag string, now time.Time) error {
+	revoked, err := d.Ledger().Revoked(ctx)
+	if err != nil {
+		return err
+	}
 	for i, a := range all {
 		end, whose := a.Ends()
 		docs[i].EndsAt = end.UTC()
 		if !whose.Equal(a.Certificate) {
 			docs[i].EndsWith = whose.Subject.CommonName
+		}
+		if ended := revokedOf(a, revoked); ended != nil {
+			docs[i].State = "revoked"
+			if ended.Equal(a.Certificate) && !a.Root() {
+				docs[i].Todo = "meshpki ca rotate intermediate " + a.Name + dirFlag
+			}
+			continue
 		}
 		switch life := whose.NotAfter.Sub(whose.NotBefore); {
 		case now.Before(a.Certificate.NotBefore):
@@ -35,6 +49,18 @@ func addEnds(docs []ui.Authority, all []file.Authority, d *file.Directory, dirFl
 		}
 		docs[i].Todo = remedy(a, d, dirFlag)
 	}
+	return nil
+}
+
+// revokedOf is the first certificate of an authority and those above it that has
+// been revoked, with which the authority signs nothing more; nil where none has.
+func revokedOf(a file.Authority, revoked ca.Revoked) *x509.Certificate {
+	for _, c := range append([]*x509.Certificate{a.Certificate}, a.Above...) {
+		if _, ok := revoked.Certificate(c); ok {
+			return c
+		}
+	}
+	return nil
 }
 
 // remedy is the command that gives an authority more time: its own certificate again,

@@ -23,7 +23,7 @@ type Authority struct {
 	NotAfter    time.Time `json:"notAfter,omitzero"`
 	Remaining   int64     `json:"remainingSeconds"`
 	MaxPathLen  *int      `json:"maxPathLen,omitempty"`
-	State       string    `json:"state,omitempty"` // valid, ending, expired, not yet valid, pending
+	State       string    `json:"state,omitempty"` // valid, ending, expired, revoked, not yet valid, pending
 	Request     string    `json:"request,omitempty"`
 	EndsAt      time.Time `json:"endsAt,omitzero"`
 	EndsWith    string    `json:"endsWith,omitempty"`
@@ -72,6 +72,8 @@ func (a Authority) row(now time.Time) Row {
 	switch left := a.NotAfter.Sub(now); {
 	case left <= 0:
 		sign, until = Bad, fmt.Sprintf("expired %s (%s)", Day(a.NotAfter), Relative(a.NotAfter, now))
+	case a.State == "revoked":
+		sign, until = Bad, "revoked"
 	case a.Rotation == "retired", a.Rotation == "root-retired":
 		sign = None
 	case left < a.NotAfter.Sub(a.NotBefore)/5, a.State == "ending", a.State == "expired":
@@ -195,6 +197,14 @@ func sayEnds(p *Page, list []Authority, now time.Time) {
 	}
 	var todo []string
 	for _, a := range list {
+		if a.State == "revoked" {
+			p.Blank()
+			p.Say(Bad, a.Name+" is revoked, or a CA above it is: it signs nothing more, and what it signed is not trusted.")
+			if a.Todo != "" && a.Rotation == "" {
+				todo = append(todo, a.Todo)
+			}
+			continue
+		}
 		if a.State != "ending" && a.State != "expired" || a.Rotation != "" && a.Rotation != "root-new" {
 			continue
 		}
