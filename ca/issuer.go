@@ -138,6 +138,11 @@ func (i *Issuer) Preview(ctx context.Context, req Request) (*x509.Certificate, e
 	if err != nil {
 		return nil, err
 	}
+	return i.pretend(template, csr.PublicKey)
+}
+
+// pretend signs a template in this CA's name by a key that is thrown away.
+func (i *Issuer) pretend(template *x509.Certificate, pub crypto.PublicKey) (*x509.Certificate, error) {
 	stranger, err := NewKey(ECP256)
 	if err != nil {
 		return nil, err
@@ -145,7 +150,7 @@ func (i *Issuer) Preview(ctx context.Context, req Request) (*x509.Certificate, e
 	// Without a public key the parent is not held against the key that signs.
 	parent := *i.Certificate
 	parent.PublicKey = nil
-	return sign(template, &parent, csr.PublicKey, stranger)
+	return sign(template, &parent, pub, stranger)
 }
 
 // draft checks a request and makes the template of its certificate.

@@ -307,26 +307,17 @@ func (l *Ledger) checkAbsent() error {
 // Entries reads the ledger from its first entry, and holds each against the
 // checkpoint. What does not hold is a *LedgerError.
 func (l *Ledger) Entries(ctx context.Context) iter.Seq2[ca.Entry, error] {
-	return func(yield func(ca.Entry, error) bool) {
-		tree, err := l.tree()
-		if err = errors.Join(ctx.Err(), err); err != nil {
-			yield(ca.Entry{}, err)
-			return
-		}
-		if tree == nil {
-			return
-		}
-		for e, err := range l.read(ctx, tree, 0, func(ca.Kind) bool { return true }) {
-			if !yield(e, err) || err != nil {
-				return
-			}
-		}
-	}
+	return l.entries(ctx, func(ca.Kind) bool { return true })
 }
 
 // Sift gives the entries of some kinds. Each entry is held against the checkpoint,
 // but of those of other kinds nothing more than the kind is read.
 func (l *Ledger) Sift(ctx context.Context, kinds ...ca.Kind) iter.Seq2[ca.Entry, error] {
+	return l.entries(ctx, func(k ca.Kind) bool { return slices.Contains(kinds, k) })
+}
+
+// entries gives the entries of the kinds that are wanted, from the first on.
+func (l *Ledger) entries(ctx context.Context, wanted func(ca.Kind) bool) iter.Seq2[ca.Entry, error] {
 	return func(yield func(ca.Entry, error) bool) {
 		tree, err := l.tree()
 		if err = errors.Join(ctx.Err(), err); err != nil {
@@ -336,7 +327,7 @@ func (l *Ledger) Sift(ctx context.Context, kinds ...ca.Kind) iter.Seq2[ca.Entry,
 		if tree == nil {
 			return
 		}
-		for e, err := range l.read(ctx, tree, 0, func(k ca.Kind) bool { return slices.Contains(kinds, k) }) {
+		for e, err := range l.read(ctx, tree, 0, wanted) {
 			if !yield(e, err) || err != nil {
 				return
 			}

@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"slices"
@@ -232,25 +231,11 @@ func (c *call) readCSR() ([]byte, error) {
 	if name == "" {
 		return nil, nil
 	}
-	data, err := c.readSource(name)
+	csr, err := c.readRequest(name)
 	if err != nil {
 		return nil, err
 	}
-	der := data
-	for rest := data; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		if block.Type == pemfile.TypeRequest || block.Type == "NEW "+pemfile.TypeRequest {
-			der = block.Bytes
-			break
-		}
-	}
-	if _, err := ca.ParseCSR(der); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return der, nil
+	return csr.Raw, nil
 }
 
 // places settles where the files go.
