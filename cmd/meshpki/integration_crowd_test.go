@@ -122,8 +122,11 @@ func TestReadersSeeWholeSets(t *testing.T) {
 	if reads < 25 {
 		t.Errorf("only %d reads while 25 sets were written", reads)
 	}
-	left, err := filepath.Glob(filepath.Join(c.dir, "..*"))
-	if err != nil || len(left) != 3 {
-		t.Errorf("want the link and two generations, got %s (%v)", strings.Join(left, " "), err)
+	// What stays is the link, the present set, the one before it, and ten older ones
+	// without their keys.
+	for pattern, want := range map[string]int{"..*": 13, "..gen-*": 2, "..old-*": 10, "..gen-*/tls.key": 2, "..old-*/tls.crt": 10, "..old-*/tls.key": 0} {
+		if left, err := filepath.Glob(filepath.Join(c.dir, pattern)); err != nil || len(left) != want {
+			t.Errorf("want %d of %s, got %s (%v)", want, pattern, strings.Join(left, " "), err)
+		}
 	}
 }
