@@ -35,6 +35,40 @@ type Options struct {
 	Passphrase func(key string) ([]byte, error)
 	// URLs tells the URLs that stand in what a local authority signs. It may be nil.
 	URLs func() (ca.URLs, error)
+	// Entries are the backends that have settings of their own, by name.
+	Entries map[string]Entry
+	// Entry is the name of the entry that is opened, and Settings what stands in it: a
+	// *Vault, *AWSPCA, *ACME or *Kubernetes. "" and nil where there is none.
+	Entry    string
+	Settings any
+	// Getenv reads the environment. It may be nil, for an empty one.
+	Getenv func(name string) string
+}
+
+// Entry is a backend with settings of its own.
+type Entry struct {
+	Ref      string // scheme:rest
+	Settings any    // as in Options
+}
+
+// Env is a variable of the environment; "" where it is not set.
+func (o Options) Env(name string) string {
+	if o.Getenv == nil {
+		return ""
+	}
+	return o.Getenv(name)
+}
+
+// resolve finds what a reference means: an entry's name, scheme:rest, or "" for local.
+func (o Options) resolve(ref string) (scheme, rest string, with Options) {
+	if e, ok := o.Entries[ref]; ok {
+		o.Entry, o.Settings, ref = ref, e.Settings, e.Ref
+	}
+	if ref == "" {
+		return "local", "", o
+	}
+	scheme, rest, _ = strings.Cut(ref, ":")
+	return scheme, rest, o
 }
 
 // KeyOpener opens the key that a key URI names, for the authority of that name, whom
@@ -63,6 +97,18 @@ type Registry struct {
 	Outlooks map[string]func(ctx context.Context, rest string, o Options) (ca.Outlook, error)
 	// Keys open what key URIs name; a key is made where the options ask for one.
 	Keys map[string]func(ctx context.Context, uri string, o KeyOptions) (crypto.Signer, error)
+	// Checks try every assumption about a backend; Suggests tell what settings there
+	// would do. A scheme may be missing.
+	Checks   map[string]func(ctx context.Context, rest string, o Options, wants []Want) ([]Check, error)
+	Suggests map[string]func(rest string, o Options, wants []Want) ([]Suggestion, error)
+	// Sources read what is to be looked at, by the scheme of a URL.
+	Sources map[string]func(ctx context.Context, rest string, o Options) ([]Source, error)
+}
+
+// Source is one thing to look at: bytes, and what they are called.
+type Source struct {
+	Name string
+	Data []byte
 }
 
 // RefError says that a reference names nothing that is known here.
@@ -72,37 +118,37 @@ type RefError struct {
 
 func (e *RefError) Error() string { return fmt.Sprintf("%q %s", e.Ref, e.Problem) }
 
-// Authority opens the authority of a reference: "local" where it is empty, else
-// scheme:rest. An unknown scheme is a *RefError.
+// Authority opens the authority of a reference: "local" where it is empty, the name
+// of an entry, else scheme:rest. An unknown scheme is a *RefError.
 func (r *Registry) Authority(ctx context.Context, ref string, o Options) (ca.Authority, error) {
-	scheme, rest, _ := strings.Cut(ref, ":")
-	if ref == "" {
-		scheme = "local"
-	}
+	scheme, rest, o := o.resolve(ref)
 	open, ok := r.Authorities[scheme]
 	if !ok {
-		return nil, &RefError{ref, "is no backend: there is " + strings.Join(keys(r.Authorities), ", ")}
+		return nil, r.noBackend(ref)
 	}
 	return open(ctx, rest, o)
 }
 
-// Outlook tells what can be expected of the authority of a reference. Where its
-// scheme cannot tell without opening it, the roots are asked for and nothing else is
-// known. An unknown scheme is a *RefError.
-func (r *Registry) Outlook(ctx context.Context, ref string, o Options) (ca.Outlook, error) {
-	scheme, rest, _ := strings.Cut(ref, ":")
-	if ref == "" {
-		scheme = "local"
+func (r *Registry) noBackend(ref string) error {
+	return &RefError{ref, "is no backend: there is " + strings.Join(keys(r.Authorities), ", ")}
+}
+
+// Outlook tells what can be expected of the authority of a reference without its
+// key. ok is false where its scheme cannot tell without opening it.
+func (r *Registry) Outlook(ctx context.Context, ref string, o Options) (out ca.Outlook, ok bool, err error) {
+	scheme, rest, o := o.resolve(ref)
+	tell, ok := r.Outlooks[scheme]
+	if !ok {
+		return ca.Outlook{}, false, nil
 	}
-	if tell, ok := r.Outlooks[scheme]; ok {
-		return tell(ctx, rest, o)
-	}
-	authority, err := r.Authority(ctx, ref, o)
-	if err != nil {
-		return ca.Outlook{}, err
-	}
-	roots, err := authority.Roots(ctx)
-	return ca.Outlook{Roots: roots}, err
+	out, err = tell(ctx, rest, o)
+	return out, true, err
+}
+
+// Local tells whether the authority of a reference is in the state directory.
+func (r *Registry) Local(ref string, o Options) bool {
+	scheme, _, _ := o.resolve(ref)
+	return scheme == "local"
 }
 
 // IsKey tells a key URI from the name of a file.
@@ -124,10 +170,10 @@ func (r *Registry) Key(ctx context.Context, uri string, o KeyOptions) (crypto.Si
 }
 
 // Knows tells whether a reference names a backend that is registered.
-func (r *Registry) Knows(ref string) bool {
-	scheme, _, _ := strings.Cut(ref, ":")
+func (r *Registry) Knows(ref string, o Options) bool {
+	scheme, _, _ := o.resolve(ref)
 	_, ok := r.Authorities[scheme]
-	return ok || ref == ""
+	return ok
 }
 
 // Canonical spells a place so that it means the same from every working directory.

@@ -41,7 +41,7 @@ func TestAuthorityByReference(t *testing.T) {
 		if _, err := registry().Authority(t.Context(), ref, options); err == nil || err.Error() != want {
 			t.Errorf("%q: %v, want %s", ref, err, want)
 		}
-		if !registry().Knows(ref) {
+		if !registry().Knows(ref, options) {
 			t.Errorf("%q is not known", ref)
 		}
 	}
@@ -51,7 +51,7 @@ func TestAuthorityByReference(t *testing.T) {
 		if !ok || re.Ref != ref || !strings.Contains(err.Error(), "local, vault") {
 			t.Errorf("%q: error %v, want a *backends.RefError that lists what is known", ref, err)
 		}
-		if registry().Knows(ref) {
+		if registry().Knows(ref, options) {
 			t.Errorf("%q is known", ref)
 		}
 	}

@@ -16,6 +16,7 @@ type Profile struct {
 	rsaUsage x509.KeyUsage // added where the key is RSA
 	extended []x509.ExtKeyUsage
 	validity time.Duration
+	lenient  []string
 }
 
 const day = 24 * time.Hour
@@ -73,6 +74,16 @@ func (p Profile) KeyUsage(kt KeyType) x509.KeyUsage {
 
 // ExtKeyUsage is the extended key usage (RFC 5280, Section 4.2.1.12).
 func (p Profile) ExtKeyUsage() []x509.ExtKeyUsage { return slices.Clone(p.extended) }
+
+// Tolerates tells whether a difference in a part of the certificate that came back
+// (see issue.Difference) is a warning and not an error.
+func (p Profile) Tolerates(part string) bool { return slices.Contains(p.lenient, part) }
+
+// Tolerating is the profile with differences in those parts tolerated as well.
+func (p Profile) Tolerating(parts ...string) Profile {
+	p.lenient = append(slices.Clone(p.lenient), parts...)
+	return p
+}
 
 // MutualTLS tells whether the profile serves both ends of a connection, as an
 // X509-SVID must (X509-SVID, Section 4.4).

@@ -19,41 +19,55 @@ import (
 const clockSlack = 2 * time.Minute
 
 // CheckAnswer holds a credential against the order that it answers: key, names,
-// usages, lifetime, shape, and the chain to the roots. The first difference is a
-// *Mismatch.
+// usages, lifetime, shape, and the chain to the roots. What differs is a *Mismatch,
+// unless the profile tolerates all of it: then it stands in c.Tolerated.
 func CheckAnswer(c *Credential, csr []byte, o Order, now time.Time) error {
 	if len(c.Chain) == 0 || slices.Contains(c.Chain, nil) {
-		return &Mismatch{What: "there is no certificate, or a gap in its chain"}
+		return wrong(PartChain, "there is no certificate, or a gap in its chain", "")
 	}
 	if len(c.Roots) == 0 || slices.Contains(c.Roots, nil) {
-		return &Mismatch{What: "there are no roots to trust"}
+		return wrong(PartChain, "there are no roots to trust", "")
 	}
 	request, err := x509.ParseCertificateRequest(csr)
 	if err != nil {
 		return fmt.Errorf("certificate request: %w", err)
 	}
-	for _, check := range []func(*Credential, *x509.CertificateRequest, Order, time.Time) error{
-		checkKey, checkNames, checkUsage, checkLife, checkShape, checkOrder,
+	var grave, tolerated []Difference
+	for _, check := range []func(*Credential, *x509.CertificateRequest, Order, time.Time) []Difference{
+		checkKey, checkNames, checkSubject, checkUsage, checkLife, checkShape, checkOrder,
 	} {
-		if err := check(c, request, o, now); err != nil {
-			return err
+		for _, d := range check(c, request, o, now) {
+			if mayPass(d.Part) && o.Profile.Tolerates(d.Part) {
+				tolerated = append(tolerated, d)
+			} else {
+				grave = append(grave, d)
+			}
 		}
 	}
-	if err := verifyChain(c, now); err != nil {
-		return &Mismatch{What: "it does not lead to the authority's roots: " + err.Error(), Citation: "RFC 5280, Section 6.1"}
+	if err := mismatch(grave); err != nil {
+		return err
 	}
+	if err := verifyChain(c, now); err != nil {
+		return wrong(PartChain, "it does not lead to the authority's roots: "+err.Error(), "RFC 5280, Section 6.1")
+	}
+	c.Tolerated = tolerated
 	return nil
 }
 
-func checkKey(c *Credential, csr *x509.CertificateRequest, _ Order, _ time.Time) error {
+// wrong is an error of one difference that needs no comparison.
+func wrong(part, what, citation string) *Mismatch {
+	return &Mismatch{Difference: Difference{Part: part, What: what, Citation: citation}}
+}
+
+func checkKey(c *Credential, csr *x509.CertificateRequest, _ Order, _ time.Time) []Difference {
 	leaf := c.Leaf().PublicKey
 	if !pemfile.SamePublicKey(leaf, csr.PublicKey) || c.Key != nil && !pemfile.SamePublicKey(leaf, c.Key.Public()) {
-		return &Mismatch{What: "it is for another key", Citation: "RFC 5280, Section 4.1.2.7"}
+		return []Difference{{Part: PartKey, What: "it is for another key", Citation: "RFC 5280, Section 4.1.2.7"}}
 	}
 	return nil
 }
 
-func checkNames(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Time) error {
+func checkNames(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Time) (found []Difference) {
 	leaf := c.Leaf()
 	var uris, asked []string
 	for _, u := range leaf.URIs {
@@ -62,30 +76,36 @@ func checkNames(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Time)
 	for _, u := range o.Identity.URIs() {
 		asked = append(asked, u.String())
 	}
+	const clause = "RFC 5280, Section 4.2.1.6"
 	for _, pair := range []struct {
-		what         string
+		part, what   string
 		asked, given []string
 	}{
-		{"URIs", asked, uris},
-		{"DNS names", o.Identity.DNS(), leaf.DNSNames},
-		{"IP addresses", ipStrings(o.Identity.IPs()), ipStrings(leaf.IPAddresses)},
-		{"email addresses", o.Identity.Emails(), leaf.EmailAddresses},
+		{PartURI, "URIs", asked, uris},
+		{PartDNS, "DNS names", o.Identity.DNS(), leaf.DNSNames},
+		{PartIP, "IP addresses", ipStrings(o.Identity.IPs()), ipStrings(leaf.IPAddresses)},
+		{PartEmail, "email addresses", o.Identity.Emails(), leaf.EmailAddresses},
 	} {
 		slices.Sort(pair.asked)
 		given := slices.Sorted(slices.Values(pair.given))
 		if !slices.Equal(pair.asked, given) {
-			return &Mismatch{pair.what, strings.Join(pair.asked, ", "), strings.Join(given, ", "), "RFC 5280, Section 4.2.1.6"}
+			found = append(found, Difference{Part: pair.part, What: pair.what, Asked: strings.Join(pair.asked, ", "), Given: strings.Join(given, ", "), Citation: clause})
 		}
 	}
 	if n, known := countNames(leaf), len(leaf.URIs)+len(leaf.DNSNames)+len(leaf.IPAddresses)+len(leaf.EmailAddresses); n != known {
-		return &Mismatch{What: "it has names of types that nobody asked for", Citation: "RFC 5280, Section 4.2.1.6"}
+		found = append(found, Difference{Part: PartNames, What: "it has names of types that nobody asked for", Citation: clause})
 	}
+	return found
+}
+
+func checkSubject(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Time) []Difference {
+	const clause = "RFC 5280, Section 4.1.2.6"
 	var subject pkix.RDNSequence
-	if _, err := asn1.Unmarshal(leaf.RawSubject, &subject); err != nil {
-		return fmt.Errorf("subject: %w", err)
+	if rest, err := asn1.Unmarshal(c.Leaf().RawSubject, &subject); err != nil || len(rest) > 0 {
+		return []Difference{{Part: PartSubject, What: "its subject cannot be read", Citation: clause}}
 	}
 	if asked, given := o.Identity.Subject().String(), subject.String(); asked != given {
-		return &Mismatch{"subject", asked, given, "RFC 5280, Section 4.1.2.6"}
+		return []Difference{{Part: PartSubject, What: "subject", Asked: asked, Given: given, Citation: clause}}
 	}
 	return nil
 }
@@ -115,61 +135,62 @@ func ipStrings(ips []net.IP) []string {
 	return out
 }
 
-func checkUsage(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Time) error {
+func checkUsage(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Time) (found []Difference) {
 	leaf := c.Leaf()
 	if want := o.Profile.KeyUsage(ca.KeyTypeOf(leaf.PublicKey)); leaf.KeyUsage&want != want {
-		return &Mismatch{What: "its key usage lacks what profile " + o.Profile.Name() + " needs", Citation: "RFC 5280, Section 4.2.1.3"}
+		found = append(found, Difference{Part: PartUsage, What: "its key usage lacks what profile " + o.Profile.Name() + " needs", Citation: "RFC 5280, Section 4.2.1.3"})
 	}
 	if leaf.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0 {
-		return &Mismatch{What: "its key usage lets it sign certificates or CRLs", Citation: "X509-SVID, Section 4.3"}
+		found = append(found, Difference{Part: PartUsageBad, What: "its key usage lets it sign certificates or CRLs", Citation: "X509-SVID, Section 4.3"})
 	}
 	asked, given := slices.Sorted(slices.Values(o.Profile.ExtKeyUsage())), slices.Sorted(slices.Values(leaf.ExtKeyUsage))
 	if !slices.Equal(asked, given) || len(leaf.UnknownExtKeyUsage) > 0 {
-		return &Mismatch{What: "its extended key usage is not that of profile " + o.Profile.Name(), Citation: "RFC 5280, Section 4.2.1.12"}
+		found = append(found, Difference{Part: PartEKU, What: "its extended key usage is not that of profile " + o.Profile.Name(), Citation: "RFC 5280, Section 4.2.1.12"})
 	}
-	return nil
+	return found
 }
 
-func checkLife(c *Credential, _ *x509.CertificateRequest, o Order, now time.Time) error {
+func checkLife(c *Credential, _ *x509.CertificateRequest, o Order, now time.Time) (found []Difference) {
 	leaf := c.Leaf()
-	const clause = "RFC 5280, Section 4.1.2.5"
-	at := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+	differs := func(part, what string, asked, given time.Time) {
+		found = append(found, Difference{Part: part, What: what, Asked: asked.UTC().Format(time.RFC3339), Given: given.UTC().Format(time.RFC3339),
+			Citation: "RFC 5280, Section 4.1.2.5"})
+	}
 	switch asked := o.Validity.NotAfter; {
-	case leaf.NotAfter.After(asked.Add(clockSlack)):
-		return &Mismatch{"its end", at(asked), at(leaf.NotAfter), clause}
-	case !o.Validity.UpTo && leaf.NotAfter.Before(asked.Add(-clockSlack)):
-		return &Mismatch{"its end", at(asked), at(leaf.NotAfter), clause}
+	case leaf.NotAfter.After(asked.Add(clockSlack)), !o.Validity.UpTo && leaf.NotAfter.Before(asked.Add(-clockSlack)):
+		differs(PartEnd, "its end", asked, leaf.NotAfter)
 	case leaf.NotBefore.After(now.Add(clockSlack)):
-		return &Mismatch{"its beginning", at(now), at(leaf.NotBefore), clause}
+		differs(PartBegin, "its beginning", now, leaf.NotBefore)
 	}
 	for _, above := range c.Chain[1:] {
 		if leaf.NotAfter.After(above.NotAfter) {
-			return &Mismatch{"its end, beyond its issuer's", at(above.NotAfter), at(leaf.NotAfter), clause}
+			differs(PartChain, "its end, beyond its issuer's", above.NotAfter, leaf.NotAfter)
+			break
 		}
 	}
-	return nil
+	return found
 }
 
-func checkShape(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Time) error {
+func checkShape(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Time) []Difference {
 	leaf := c.Leaf()
 	if leaf.IsCA {
-		return &Mismatch{What: "it is a CA certificate", Citation: "RFC 5280, Section 4.2.1.9"}
+		return []Difference{{Part: PartShape, What: "it is a CA certificate", Citation: "RFC 5280, Section 4.2.1.9"}}
 	}
 	if !o.Identity.SPIFFEID().IsZero() && !leaf.BasicConstraintsValid {
-		return &Mismatch{What: "it has no basic constraints", Citation: "X509-SVID, Section 4.1"}
+		return []Difference{{Part: PartShape, What: "it has no basic constraints", Citation: "X509-SVID, Section 4.1"}}
 	}
 	return nil
 }
 
 // checkOrder holds the chain to its form, since a server sends it as it is: each
 // certificate is followed by its issuer. Signatures are verified later.
-func checkOrder(c *Credential, _ *x509.CertificateRequest, _ Order, _ time.Time) error {
+func checkOrder(c *Credential, _ *x509.CertificateRequest, _ Order, _ time.Time) []Difference {
 	for i, above := range c.Chain[1:] {
 		below := c.Chain[i]
 		if !bytes.Equal(below.RawIssuer, above.RawSubject) ||
 			len(below.AuthorityKeyId) > 0 && len(above.SubjectKeyId) > 0 && !bytes.Equal(below.AuthorityKeyId, above.SubjectKeyId) {
-			return &Mismatch{What: fmt.Sprintf("its chain is out of order: certificate %d is not the issuer of the one before it", i+2),
-				Citation: "RFC 8446, Section 4.4.2"}
+			return []Difference{{Part: PartChain, What: fmt.Sprintf("its chain is out of order: certificate %d is not the issuer of the one before it", i+2),
+				Citation: "RFC 8446, Section 4.4.2"}}
 		}
 	}
 	return nil

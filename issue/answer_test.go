@@ -259,7 +259,7 @@ func TestLiesAboutALongLife(t *testing.T) {
 }
 
 func TestMismatchWords(t *testing.T) {
-	m := &issue.Mismatch{What: "URIs", Asked: "spiffe://a/b", Citation: "RFC 5280, Section 4.2.1.6"}
+	m := &issue.Mismatch{Difference: issue.Difference{Part: issue.PartURI, What: "URIs", Asked: "spiffe://a/b", Citation: "RFC 5280, Section 4.2.1.6"}}
 	const want = "the certificate that came back is not what was ordered: URIs: asked for spiffe://a/b, given none (RFC 5280, Section 4.2.1.6)"
 	if m.Error() != want {
 		t.Errorf("said %q, want %q", m, want)

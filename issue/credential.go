@@ -16,6 +16,8 @@ type Credential struct {
 	Chain []*x509.Certificate
 	// Roots is what the service is to trust.
 	Roots []*x509.Certificate
+	// Tolerated is in what the leaf is not as ordered, where the profile lets that pass.
+	Tolerated []Difference
 }
 
 // Leaf is the end-entity certificate.

@@ -108,16 +108,16 @@ func (o Output) Set(c *Credential, facts map[string]string, replace bool) (Set, 
 // in order and leads to the roots at that time. What does not hold is a *Mismatch.
 func (c *Credential) Check(now time.Time) error {
 	if len(c.Chain) == 0 || slices.Contains(c.Chain, nil) || len(c.Roots) == 0 || slices.Contains(c.Roots, nil) {
-		return &Mismatch{What: "there is no whole chain, or there are no roots to trust"}
+		return wrong(PartChain, "there is no whole chain, or there are no roots to trust", "")
 	}
 	if c.Key != nil && !pemfile.SamePublicKey(c.Leaf().PublicKey, c.Key.Public()) {
-		return &Mismatch{What: "the key is not the certificate's", Citation: "RFC 5280, Section 4.1.2.7"}
+		return wrong(PartKey, "the key is not the certificate's", "RFC 5280, Section 4.1.2.7")
 	}
-	if err := checkOrder(c, nil, Order{}, now); err != nil {
+	if err := mismatch(checkOrder(c, nil, Order{}, now)); err != nil {
 		return err
 	}
 	if err := verifyChain(c, now); err != nil {
-		return &Mismatch{What: "it does not lead to the roots: " + err.Error(), Citation: "RFC 5280, Section 6.1"}
+		return wrong(PartChain, "it does not lead to the roots: "+err.Error(), "RFC 5280, Section 6.1")
 	}
 	return nil
 }

@@ -48,8 +48,10 @@ func Obtain(ctx context.Context, authority ca.Authority, o Order, now time.Time)
 		return nil, fmt.Errorf("read the roots: %w", err)
 	}
 	if err := CheckAnswer(c, req.CSR, o, now); err != nil {
+		explain(ctx, authority, err, nil)
 		return nil, err
 	}
+	explain(ctx, authority, nil, c)
 	return c, nil
 }
 
@@ -104,30 +106,4 @@ func Preview(ctx context.Context, authority ca.Authority, o Order) (*x509.Certif
 // request in DER and the latest end.
 func TokenOf(csr []byte, notAfter time.Time) [32]byte {
 	return sha256.Sum256(fmt.Appendf(slices.Clone(csr), "|%d", notAfter.Unix()))
-}
-
-// Mismatch says in what an authority's answer is not what was ordered.
-type Mismatch struct {
-	What     string // the part of the certificate
-	Asked    string
-	Given    string
-	Citation string
-}
-
-func (m *Mismatch) Error() string {
-	s := "the certificate that came back is not what was ordered: " + m.What
-	if m.Asked != "" || m.Given != "" {
-		s += fmt.Sprintf(": asked for %s, given %s", orNone(m.Asked), orNone(m.Given))
-	}
-	if m.Citation != "" {
-		s += " (" + m.Citation + ")"
-	}
-	return s
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "none"
-	}
-	return s
 }

@@ -76,17 +76,23 @@ const (
 
 // Facts gives the facts to keep with a credential ordered as r and due then.
 func (r Record) Facts(c *Credential, serial string, due time.Time) (map[string]string, error) {
-	r.Schema = recordSchema
-	data, err := json.Marshal(r)
+	order, err := r.OrderFact()
 	if err != nil {
 		return nil, err
 	}
 	return map[string]string{
-		FactOrder:    string(data),
+		FactOrder:    order,
 		FactSerial:   serial,
 		FactNotAfter: c.Leaf().NotAfter.UTC().Format(time.RFC3339),
 		FactDue:      due.UTC().Format(time.RFC3339),
 	}, nil
+}
+
+// OrderFact is the record as FactOrder keeps it.
+func (r Record) OrderFact() (string, error) {
+	r.Schema = recordSchema
+	data, err := json.Marshal(r)
+	return string(data), err
 }
 
 // ErrNoRecord says that a set was kept without its order.

@@ -100,6 +100,19 @@ func (m *memo) holding() bool { return len(m.Chain) > 0 }
 // unserved tells whether the credential is in its places and not served yet.
 func (m *memo) unserved() bool { return m.holding() && !m.Published.IsZero() && m.Served.IsZero() }
 
+// orderedOtherwise tells whether what was begun is for another order than this one.
+func (m *memo) orderedOtherwise(is issue.Record) bool {
+	if m.Order == "" {
+		return false
+	}
+	was, err := issue.RecordOf(map[string]string{issue.FactOrder: m.Order})
+	if err != nil {
+		return true
+	}
+	changed, _ := orderedOtherwise(was, is)
+	return len(changed) > 0
+}
+
 // empty tells whether there is nothing to remember.
 func (m *memo) empty() bool {
 	return len(m.CSR) == 0 && !m.holding() && m.Failures == 0 && m.Served.IsZero()

@@ -2,15 +2,12 @@ package renew
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/meshpki/meshpki/ca"
-	"github.com/meshpki/meshpki/internal/pemfile"
 	"github.com/meshpki/meshpki/issue"
 )
 
@@ -83,32 +80,32 @@ func (w *work) renew(ctx context.Context, authority ca.Authority) error {
 	if err != nil {
 		return err
 	}
-	_, own := authority.(*ca.Issuer)
-	if !own {
-		if err := w.intend(ctx, &order); err != nil {
-			return err
-		}
-	}
-	if w.r.Allow != nil {
-		if err := w.r.Allow(ctx, w.t.Backend); err != nil {
-			return err
-		}
-	}
-	c, err := issue.Obtain(ctx, authority, order, w.now)
+	c, err := w.obtain(ctx, authority, order)
 	if err != nil {
 		return err
-	}
-	if !own && w.r.Ledger != nil {
-		entry := ca.EntryOf(ca.KindLeaf, c.Leaf(), w.now)
-		entry.Service, entry.Namespace, entry.Token = w.t.Record.Service, w.t.Record.Namespace, hex.EncodeToString(order.Token[:])
-		if err := w.r.Ledger.Record(ctx, entry); err != nil {
-			return fmt.Errorf("record the certificate: %w", err)
-		}
 	}
 	return w.deliver(ctx, c)
 }
 
-// order is what the authority is asked for. A journaled one is asked for as it was.
+// obtain has the order's certificate made. An authority of ours records it itself.
+func (w *work) obtain(ctx context.Context, authority ca.Authority, order issue.Order) (*issue.Credential, error) {
+	if _, own := authority.(*ca.Issuer); !own {
+		e := &Errand{w.r, w.t, w.m, w.now}
+		if err := e.take(&order); err != nil {
+			return nil, err
+		}
+		return e.ask(ctx, authority, order)
+	}
+	w.m.Key, w.m.CSR, w.m.Resume, w.m.NotAfter = nil, nil, nil, time.Time{}
+	if w.r.Allow != nil {
+		if err := w.r.Allow(ctx, w.t.Backend); err != nil {
+			return nil, err
+		}
+	}
+	return issue.Obtain(ctx, authority, order, w.now)
+}
+
+// order is what the authority is asked for.
 func (w *work) order(authority ca.Authority) (issue.Order, error) {
 	var judge func(ca.Name) error
 	if j, ok := authority.(ca.Judge); ok {
@@ -118,56 +115,12 @@ func (w *work) order(authority ca.Authority) (issue.Order, error) {
 	if err != nil {
 		return order, err
 	}
-	// One that was asked for long ago would soon end, or has: another is asked for.
-	if w.m.NotAfter.Sub(w.now) < order.Validity.NotAfter.Sub(w.now)/2 {
-		w.m.Key, w.m.CSR, w.m.Resume, w.m.NotAfter = nil, nil, nil, time.Time{}
-	}
-	switch {
-	case len(w.m.CSR) > 0:
-		if order.Key, err = w.m.key(); err != nil {
-			return order, err
-		}
-		order.CSR, order.Resume = w.m.CSR, w.m.Resume
-		order.Validity.NotAfter = w.m.NotAfter
-	case w.t.ReuseKey && w.v.lead >= 0:
+	if w.t.ReuseKey && w.v.lead >= 0 {
 		if order.Key, err = keyOf(w.v.seen[w.v.lead].set); err != nil {
 			return order, fmt.Errorf("use the key in place again: %w", err)
 		}
 	}
 	return order, nil
-}
-
-// intend writes down what is about to be asked of an authority elsewhere, so that a
-// crash between its signing and our writing costs nothing, or one certificate at most.
-func (w *work) intend(ctx context.Context, order *issue.Order) error {
-	if len(w.m.CSR) == 0 {
-		if err := order.Seal(); err != nil {
-			return err
-		}
-		key, err := pemfile.EncodeKey(order.Key)
-		if err != nil {
-			return err
-		}
-		w.m.Key, w.m.CSR, w.m.NotAfter, w.m.Resume = key, order.CSR, order.Validity.NotAfter, nil
-		if err := w.r.remember(ctx, w.t, w.m); err != nil {
-			return err
-		}
-	}
-	order.Token = issue.TokenOf(order.CSR, order.Validity.NotAfter)
-	order.Pending = func(resume []byte) error {
-		w.m.Resume = resume
-		return w.r.remember(ctx, w.t, w.m)
-	}
-	if w.r.Ledger == nil {
-		return nil
-	}
-	request, err := x509.ParseCertificateRequest(order.CSR)
-	if err != nil {
-		return err
-	}
-	return w.r.Ledger.Record(ctx, ca.Entry{Kind: ca.KindIntent, At: w.now.UTC().Truncate(time.Second),
-		Key: ca.KeyFingerprint(request.RawSubjectPublicKeyInfo), Token: hex.EncodeToString(order.Token[:]),
-		Service: w.t.Record.Service, Namespace: w.t.Record.Namespace, Note: w.t.Backend})
 }
 
 // prepare tries the places, so that nothing is signed for none of them. One that

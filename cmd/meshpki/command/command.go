@@ -88,6 +88,9 @@ type call struct {
 
 	reading sync.Mutex       // of the manifest
 	read    *config.Manifest // once it was read
+	// entriesRead are the backends of entriesOf, which is the manifest that was read.
+	entriesOf   *config.Manifest
+	entriesRead map[string]backends.Entry
 
 	checkpointTo string // where the ledger's checkpoint is copied to, once openToSign has said so
 }

@@ -144,6 +144,9 @@ func (d *daemon) renewer(k *care) *renew.Renewer {
 // authority opens an authority once, until something about it may have changed: keys
 // with passphrases take their time.
 func (d *daemon) authority(ctx context.Context, ref string) (ca.Authority, error) {
+	if k := d.now(); !d.c.env.Registry.Local(ref, k.c.options()) {
+		return k.authority(ctx, ref)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if a, ok := d.signers[ref]; ok {

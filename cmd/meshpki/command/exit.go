@@ -224,6 +224,9 @@ func hintFor(err error) string {
 	case errors.Is(err, issue.ErrChanged):
 		return "run it again"
 	}
+	if m, ok := errors.AsType[*issue.Mismatch](err); ok {
+		return strings.ReplaceAll(m.Remedy(), "\n", "; ")
+	}
 	if v, ok := errors.AsType[*ca.ValidityError](err); ok && !v.Limit.IsZero() {
 		return "without --validity it ends with its issuer at the latest"
 	}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -105,6 +106,25 @@ func (c *call) openToSign() (*file.Directory, error) {
 		_, err = d.Ledger().SinceCopy()
 	}
 	return d, err
+}
+
+// openToIssue is openToSign; where an authority elsewhere signs, a directory without
+// any of its own is made if there is none.
+func (c *call) openToIssue(ctx context.Context, backend string, m *config.Manifest) (*file.Directory, error) {
+	d, err := c.openToSign()
+	if !errors.Is(err, file.ErrNoDirectory) || !c.env.Registry.Knows(backend, c.options()) || c.env.Registry.Local(backend, c.options()) ||
+		c.self.takes("dry-run") && c.Bool("dry-run") {
+		return d, err
+	}
+	s := file.Settings{Name: "Mesh", TrustDomain: c.optional("trust-domain"), ClusterDomain: c.optional("cluster-domain"), Issuing: "issuing"}
+	if m != nil {
+		s.TrustDomain, s.ClusterDomain = orElse(s.TrustDomain, m.TrustDomain), orElse(s.ClusterDomain, m.ClusterDomain)
+	}
+	s.TrustDomain, s.ClusterDomain = orElse(s.TrustDomain, "cluster.local"), orElse(s.ClusterDomain, "cluster.local")
+	if _, err := c.openOrMake(ctx, s); err != nil {
+		return nil, err
+	}
+	return c.openToSign()
 }
 
 // openToRevoke is openToSign for what must not fail because of a manifest that is
@@ -213,7 +233,7 @@ func (c *call) loadManifest() (*config.Manifest, error) {
 func (c *call) options() backends.Options {
 	key := c.keySource()
 	return backends.Options{Dir: c.dir(), CheckpointTo: c.checkpointTo, Now: c.env.Now, KeyFile: key.File, KeyURI: key.URI, OpenKey: key.Open,
-		Passphrase: key.Passphrase, URLs: c.urls}
+		Passphrase: key.Passphrase, URLs: c.urls, Entries: c.entries(), Getenv: c.env.Getenv}
 }
 
 // optional is a flag's value where the command has the flag.

@@ -88,7 +88,7 @@ func runIssue(ctx context.Context, c *call) error {
 	if c.String("file") != "" {
 		return c.issueFile(ctx)
 	}
-	job, err := c.job()
+	job, err := c.job(ctx)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ type job struct {
 }
 
 // job reads the flags of issue.
-func (c *call) job() (*job, error) {
+func (c *call) job(ctx context.Context) (*job, error) {
 	if err := c.checkIssueFlags(); err != nil {
 		return nil, err
 	}
@@ -134,18 +134,24 @@ func (c *call) job() (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{c: c, backend: c.String("backend"), force: c.Bool("force"), ifDue: c.Bool("if-due"), dry: c.Bool("dry-run"), reuse: c.Bool("reuse-key")}
+	j := &job{c: c, force: c.Bool("force"), ifDue: c.Bool("if-due"), dry: c.Bool("dry-run"), reuse: c.Bool("reuse-key")}
 	// What is wrong with the words comes before what is wrong with the world.
 	words := r
 	words.TrustDomain, words.Namespace = orElse(r.TrustDomain, "cluster.local"), orElse(r.Namespace, "default")
 	if _, err := words.Wish(); err != nil {
 		return nil, err
 	}
-	if j.dir, err = c.openToSign(); err != nil {
-		return nil, err
-	}
 	m, err := c.manifest()
 	if err != nil {
+		return nil, err
+	}
+	if r.Backend == "" && m != nil {
+		r.Backend = backendOf(m)
+	}
+	if j.backend = r.Backend; m != nil {
+		j.backend = resolveBackend(m, r.Backend)
+	}
+	if j.dir, err = c.openToIssue(ctx, j.backend, m); err != nil {
 		return nil, err
 	}
 	settle(&r, j.dir, m)

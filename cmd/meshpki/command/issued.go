@@ -103,7 +103,7 @@ func (j *job) issue(ctx context.Context, authority ca.Authority) (*issued, error
 	if err != nil {
 		return nil, err
 	}
-	credential, err := issue.Obtain(ctx, authority, order, now)
+	credential, finish, err := j.obtain(ctx, authority, order)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,28 @@ func (j *job) issue(ctx context.Context, authority ca.Authority) (*issued, error
 		return nil, withHint(err, "certificate %s is signed and recorded; nobody else has it. Mend the place and run it again",
 			ui.ShortHex(ca.FormatSerial(leaf.SerialNumber)))
 	}
-	return done, nil
+	return done, finish(ctx)
+}
+
+// obtain has the certificate made. What an authority elsewhere is asked for is
+// journaled first: an interrupted order is gone on with by the next run, and finish
+// ends it.
+func (j *job) obtain(ctx context.Context, authority ca.Authority, order issue.Order) (c *issue.Credential, finish func(context.Context) error, err error) {
+	if _, own := authority.(*ca.Issuer); own {
+		c, err = issue.Obtain(ctx, authority, order, j.c.env.Now())
+		return c, func(context.Context) error { return nil }, err
+	}
+	e, err := j.c.renewer(j.dir).Begin(ctx, j.target(false))
+	if err != nil {
+		return nil, nil, err
+	}
+	if c, err = e.Obtain(ctx, authority, order); err != nil {
+		return nil, nil, err
+	}
+	for _, d := range c.Tolerated {
+		j.c.notice("%s: not as ordered, which the profile tolerates: %s", j.label(), ui.Safe(d.String()))
+	}
+	return c, e.Done, nil
 }
 
 // trace adds to the facts where the order is from, and which places it had formerly.

@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -29,7 +28,7 @@ func (c *call) issueFile(ctx context.Context) error {
 		return err
 	}
 	c.read = m // its urls are those that count
-	d, err := c.openToSign()
+	d, err := c.openToIssue(ctx, orElse(c.String("backend"), backendOf(m)), m)
 	if err != nil {
 		return err
 	}
@@ -102,12 +101,9 @@ func (c *call) manifestJob(d *file.Directory, m *config.Manifest, s *config.Serv
 			return nil, wrong("renewAt", err)
 		}
 	}
-	var err error
-	r.Backend = orElse(c.String("backend"), orElse(s.Backend, orElse(m.Defaults.Backend, m.Backend)))
-	if j.backend, err = resolveBackend(m, r.Backend); err != nil {
-		return nil, wrong("backend", err)
-	}
-	if !c.env.Registry.Knows(j.backend) {
+	r.Backend = orElse(c.String("backend"), orElse(s.Backend, backendOf(m)))
+	j.backend = resolveBackend(m, r.Backend)
+	if !c.env.Registry.Knows(j.backend, c.options()) {
 		return nil, wrong("backend", fmt.Errorf("%q is no backend of this version", r.Backend))
 	}
 	if _, err := r.Wish(); err != nil {
@@ -137,17 +133,11 @@ func (j *job) manifestPlaces(m *config.Manifest, s *config.Service) error {
 	return j.open(j.dir.ServicePath(j.record.Namespace, j.record.Service))
 }
 
-// errEntry is an entry under backends that this version cannot use.
-var errEntry = errors.New("is an entry under backends of a kind that this version does not have: local is")
-
-// resolveBackend turns the name of an entry under backends into a reference.
-func resolveBackend(m *config.Manifest, ref string) (string, error) {
-	entry, ok := m.Backends[ref]
-	if !ok {
-		return ref, nil
+// resolveBackend turns the name of an entry under backends that is an authority of
+// the directory into its reference; those elsewhere are known by their names.
+func resolveBackend(m *config.Manifest, ref string) string {
+	if entry, ok := m.Backends[ref]; ok && entry.Local != nil {
+		return "local:" + entry.Local.Intermediate
 	}
-	if entry.Local == nil {
-		return "", fmt.Errorf("%q %w", ref, errEntry)
-	}
-	return "local:" + entry.Local.Intermediate, nil
+	return ref
 }

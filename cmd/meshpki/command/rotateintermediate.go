@@ -140,11 +140,7 @@ func (c *call) namedFor(ctx context.Context, d *file.Directory, name string) ([]
 	if m != nil {
 		for i := range m.Services {
 			s := &m.Services[i]
-			ref, err := resolveBackend(m, orElse(s.Backend, orElse(m.Defaults.Backend, m.Backend)))
-			if err != nil {
-				return nil, err
-			}
-			add(ref, s.Name+"."+m.NamespaceOf(s))
+			add(resolveBackend(m, orElse(s.Backend, backendOf(m))), s.Name+"."+m.NamespaceOf(s))
 		}
 	}
 	stores, err := d.Services()

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/meshpki/meshpki/backends/file"
 	"github.com/meshpki/meshpki/ca"
@@ -31,6 +32,9 @@ type care struct {
 	// names, unless nil, are the only ones that are wanted.
 	names map[string]bool
 	reuse bool
+
+	mu        sync.Mutex
+	elsewhere map[string]ca.Authority // by reference
 }
 
 // underCare finds what is under care. Without a state directory there is nothing to
@@ -211,9 +215,7 @@ func (k *care) unlistedTarget(ctx context.Context, s *file.Store) (*renew.Target
 	}
 	j := &job{c: k.c, dir: k.dir, record: r, backend: r.Backend}
 	if k.m != nil {
-		if j.backend, err = resolveBackend(k.m, r.Backend); err != nil {
-			return t, err
-		}
+		j.backend = resolveBackend(k.m, r.Backend)
 	}
 	j.record.Outputs = slices.Clone(r.Outputs)
 	own := k.dir.ServicePath(r.Namespace, r.Service)
@@ -252,37 +254,67 @@ func (j *job) target(reuse bool) *renew.Target {
 
 // renewer is the one that works on this directory.
 func (k *care) renewer() *renew.Renewer {
-	options := k.c.options()
+	r := k.c.renewer(k.dir)
+	r.Open, r.Outlook = k.authority, k.outlook
+	return r
+}
+
+// renewer works on a directory; who signs is for the caller to say.
+func (c *call) renewer(dir *file.Directory) *renew.Renewer {
 	return &renew.Renewer{
-		Open:    k.authority,
-		Outlook: k.outlook,
-		Revoked: k.dir.Ledger().Revoked,
-		Memory:  k.dir.Memory(),
+		Revoked: dir.Ledger().Revoked,
+		Memory:  dir.Memory(),
 		Lock: func(ctx context.Context, t *renew.Target) (func() error, error) {
-			lock, err := k.dir.LockService(ctx, t.Record.Namespace, t.Record.Service)
+			lock, err := dir.LockService(ctx, t.Record.Namespace, t.Record.Service)
 			if err != nil {
 				return nil, err
 			}
 			return lock.Release, nil
 		},
-		Now:    options.Now,
-		Ledger: k.dir.Ledger(),
+		Now:    c.env.Now,
+		Ledger: dir.Ledger(),
 		Lookup: func(name string) (string, bool) {
-			v := k.c.env.Getenv(name)
+			v := c.env.Getenv(name)
 			return v, v != ""
 		},
-		Workers: cmp.Or(k.c.env.Workers, workers),
+		Workers: cmp.Or(c.env.Workers, workers),
 	}
 }
 
-// authority opens the authority of a reference, ready to sign.
+// authority opens the authority of a reference, ready to sign. One elsewhere is
+// opened once: it has a way in that is kept, and limits that all targets share.
 func (k *care) authority(ctx context.Context, ref string) (ca.Authority, error) {
-	return k.c.env.Registry.Authority(ctx, ref, k.c.options())
+	options := k.c.options()
+	if k.c.env.Registry.Local(ref, options) {
+		return k.c.env.Registry.Authority(ctx, ref, options)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if a, ok := k.elsewhere[ref]; ok {
+		return a, nil
+	}
+	a, err := k.c.env.Registry.Authority(ctx, ref, options)
+	if err == nil {
+		if k.elsewhere == nil {
+			k.elsewhere = map[string]ca.Authority{}
+		}
+		k.elsewhere[ref] = a
+	}
+	return a, err
 }
 
 // outlook tells what can be expected of it.
 func (k *care) outlook(ctx context.Context, ref string) (ca.Outlook, error) {
-	return k.c.env.Registry.Outlook(ctx, ref, k.c.options())
+	out, ok, err := k.c.env.Registry.Outlook(ctx, ref, k.c.options())
+	if ok {
+		return out, err
+	}
+	authority, err := k.authority(ctx, ref)
+	if err != nil {
+		return ca.Outlook{}, err
+	}
+	roots, err := authority.Roots(ctx)
+	return ca.Outlook{Roots: roots}, err
 }
 
 // workers is how many targets are worked at once: most of the time is spent waiting

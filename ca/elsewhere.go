@@ -1,0 +1,37 @@
+package ca
+
+import (
+	"context"
+	"errors"
+)
+
+// ErrAway in what an authority answers says that it cannot be asked now, and that
+// the same request may do later: it is sealed, overloaded, throttling or not to be
+// reached. A request that will never do is a *Refusal.
+var ErrAway = errors.New("the authority is away")
+
+// Superior is implemented by an Authority elsewhere that certifies CAs of ours; it
+// is found by assertion.
+type Superior interface {
+	// CertifyCA certifies the key of a PKCS#10 request in DER as the CA that spec
+	// describes, and gives its chain: that CA first, without the root.
+	CertifyCA(ctx context.Context, csr []byte, spec Spec) (Chain, error)
+}
+
+// Subordinate is implemented by an Authority elsewhere that can be given a CA whose
+// key is made and stays there; it is found by assertion.
+type Subordinate interface {
+	// RequestCA has the key made, if there is none that waits for its certificate,
+	// and gives the request for the CA that spec describes, PKCS#10 in DER.
+	RequestCA(ctx context.Context, spec Spec) (csr []byte, err error)
+	// InstallCA hands over what was signed: that CA first, the root last.
+	InstallCA(ctx context.Context, chain Chain) error
+}
+
+// Explainer is implemented by an Authority that knows why something of a request
+// is not as asked in what it certified; it is found by assertion.
+type Explainer interface {
+	// Explain tells of a part of a certificate (see issue.Difference) which setting
+	// there changes it, and the command that would mend that. Both may be empty.
+	Explain(ctx context.Context, part string) (cause, remedy string)
+}

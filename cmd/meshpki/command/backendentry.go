@@ -1,0 +1,85 @@
+package command
+
+import (
+	"cmp"
+
+	"github.com/meshpki/meshpki/backends"
+	"github.com/meshpki/meshpki/cmd/meshpki/config"
+)
+
+// entries are the backends of the manifest of this run that have settings of their
+// own. Whether the manifest can be read is for those to say who need it.
+func (c *call) entries() map[string]backends.Entry {
+	m, err := c.manifest()
+	if err != nil || m == nil || len(m.Backends) == 0 {
+		return nil
+	}
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if c.entriesOf != m {
+		c.entriesOf, c.entriesRead = m, map[string]backends.Entry{}
+		for name := range m.Backends {
+			c.entriesRead[name] = entryOf(m.Backends[name])
+		}
+	}
+	return c.entriesRead
+}
+
+// entryOf turns an entry of the manifest into what a backend takes.
+func entryOf(b config.Backend) backends.Entry {
+	switch {
+	case b.Vault != nil:
+		return vaultEntry(b.Vault)
+	case b.AWSPCA != nil:
+		return backends.Entry{Ref: "awspca:" + b.AWSPCA.ARN, Settings: &backends.AWSPCA{Region: b.AWSPCA.Region}}
+	case b.ACME != nil:
+		s := &backends.ACME{Contact: b.ACME.Contact, AccountKeyFile: b.ACME.AccountKeyFile, CACert: b.ACME.CACert}
+		if b.ACME.EAB != nil {
+			s.EABKeyID, s.EABKeyFile = b.ACME.EAB.KeyID, b.ACME.EAB.HMACKeyFile
+		}
+		return backends.Entry{Ref: "acme:" + b.ACME.Directory, Settings: s}
+	case b.Kubernetes != nil:
+		return backends.Entry{Ref: "kubernetes:" + b.Kubernetes.SignerName,
+			Settings: &backends.Kubernetes{Kubeconfig: b.Kubernetes.Kubeconfig, Context: b.Kubernetes.Context}}
+	case b.Local != nil:
+		return backends.Entry{Ref: "local:" + b.Local.Intermediate}
+	}
+	return backends.Entry{}
+}
+
+func vaultEntry(v *config.Vault) backends.Entry {
+	ref := "vault:" + v.Mount
+	if v.Role != "" {
+		ref += "/" + v.Role
+	}
+	return backends.Entry{Ref: ref, Settings: &backends.Vault{Mode: v.Mode, Issuer: v.Issuer, Address: v.Address, Namespace: v.Namespace,
+		CACert: v.CACert, ServerName: v.ServerName, Auth: vaultAuth(v.Auth)}}
+}
+
+func vaultAuth(a *config.Auth) *backends.VaultAuth {
+	switch {
+	case a == nil:
+		return nil
+	case a.Token != nil:
+		return &backends.VaultAuth{Method: "token", TokenFile: a.Token.File}
+	case a.AppRole != nil:
+		return &backends.VaultAuth{Method: "approle", Mount: a.AppRole.Mount, RoleID: a.AppRole.RoleID, SecretIDFile: a.AppRole.SecretIDFile, Wrapped: a.AppRole.Wrapped}
+	case a.Kubernetes != nil:
+		return &backends.VaultAuth{Method: "kubernetes", Mount: a.Kubernetes.Mount, Role: a.Kubernetes.Role, TokenFile: a.Kubernetes.TokenFile}
+	case a.JWT != nil:
+		return &backends.VaultAuth{Method: "jwt", Mount: a.JWT.Mount, Role: a.JWT.Role, TokenFile: a.JWT.TokenFile}
+	case a.Cert != nil:
+		return &backends.VaultAuth{Method: "cert", Mount: a.Cert.Mount, Role: a.Cert.Name, CertFile: a.Cert.CertFile, KeyFile: a.Cert.KeyFile}
+	case a.AWS != nil:
+		return &backends.VaultAuth{Method: "aws", Mount: a.AWS.Mount, Role: a.AWS.Role, Region: a.AWS.Region, ServerID: a.AWS.ServerID}
+	}
+	return nil
+}
+
+// backendOf is who signs what says nothing itself: the manifest's own backend.
+func backendOf(m *config.Manifest) string {
+	if m == nil {
+		return ""
+	}
+	return cmp.Or(m.Defaults.Backend, m.Backend)
+}
