@@ -214,9 +214,7 @@ func (p *pass) first(ctx context.Context, t *Target, err error) {
 	}
 	v, d, err := p.judge(ctx, t)
 	for i := range t.Places {
-		if t.Places[i].Known != nil { // it is looked at again before anything is done
-			t.Places[i].Known = nil
-		}
+		t.Places[i].Known = nil // it is looked at again before anything is done
 	}
 	if err != nil {
 		p.tell(failure(t, err))

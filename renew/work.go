@@ -115,6 +115,7 @@ func (w *work) order(authority ca.Authority) (issue.Order, error) {
 	if err != nil {
 		return order, err
 	}
+	order.Replaces = w.v.Leaf
 	if w.t.ReuseKey && w.v.lead >= 0 {
 		if order.Key, err = keyOf(w.v.seen[w.v.lead].set); err != nil {
 			return order, fmt.Errorf("use the key in place again: %w", err)
