@@ -214,7 +214,9 @@ func (p *pass) first(ctx context.Context, t *Target, err error) {
 	}
 	v, d, err := p.judge(ctx, t)
 	for i := range t.Places {
-		t.Places[i].Known = nil // it is looked at again before anything is done
+		if t.Places[i].Known != nil { // it is looked at again before anything is done
+			t.Places[i].Known = nil
+		}
 	}
 	if err != nil {
 		p.tell(failure(t, err))
