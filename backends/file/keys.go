@@ -89,7 +89,7 @@ func (c *census) bare(name string, from KeySource) (*ca.Issuer, error) {
 	if err != nil {
 		return nil, err
 	}
-	issuer := &ca.Issuer{Certificate: a.Certificate, Above: a.Above, Behind: c.behind(a), Signer: key, Ledger: c.d.Ledger(), Trusted: roots, Now: c.d.now}
+	issuer := &ca.Issuer{Certificate: a.Certificate, Name: a.Name, Above: a.Above, Behind: c.behind(a), Signer: key, Ledger: c.d.Ledger(), Trusted: roots, Now: c.d.now}
 	if err := issuer.Validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", where, err)
 	}
