@@ -25,7 +25,18 @@ func (p Profile) Nearest(n Name) string {
 		if s == n.Value || !wellFormed(Name{n.Type, s}) || p.judge(Name{n.Type, s}) != nil {
 			continue
 		}
-		if d := editDistance(s, n.Value); distance < 0 || d < distance {
+		d := editDistance(s, n.Value)
+		// An ID of as many segments is of the same form.
+		if slashes := strings.Count(s, "/") - strings.Count(n.Value, "/"); slashes != 0 {
+			d += len(n.Value)
+		}
+		if n.Type == DNS && strings.Count(s, ".") > strings.Count(n.Value, ".") {
+			d += 10
+		}
+		if first, _, _ := strings.Cut(n.Value, "."); !strings.HasPrefix(s, first) {
+			d += 8 // what is before the first dot is mostly the very service
+		}
+		if distance < 0 || d < distance {
 			best, distance = s, d
 		}
 	}

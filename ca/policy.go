@@ -102,10 +102,10 @@ func NewProfile(w Policy) (Profile, error) {
 		p.validity = min(p.validity, w.MaxValidity)
 	}
 	if w.MaxValidity > 0 && max(p.validity, w.MinValidity) > w.MaxValidity {
-		return wrong("maxValidity", "%s is less than the profile's own validity or its least", w.MaxValidity)
+		return wrong("maxValidity", "%s is less than the profile's own validity or its least", Lifetime(w.MaxValidity))
 	}
 	if p.validity < w.MinValidity {
-		return wrong("minValidity", "%s is more than the profile's own validity, %s", w.MinValidity, p.validity)
+		return wrong("minValidity", "%s is more than the profile's own validity, %s", Lifetime(w.MinValidity), Lifetime(p.validity))
 	}
 	p.own, err = newCustom(w)
 	return p, err

@@ -43,6 +43,9 @@ func Obtain(ctx context.Context, authority ca.Authority, o Order, now time.Time)
 	if err != nil {
 		return nil, err
 	}
+	if err := o.Check(now); err != nil {
+		return nil, err
+	}
 	chain, err := authority.Issue(ctx, req)
 	if err != nil {
 		return nil, err
@@ -60,6 +63,23 @@ func Obtain(ctx context.Context, authority ca.Authority, o Order, now time.Time)
 	}
 	explain(ctx, authority, nil, c)
 	return c, nil
+}
+
+// Check asks the rules of the order's own profile about all of it, whoever is to sign.
+// What they refuse is a *ca.RuleRefusal.
+func (o Order) Check(now time.Time) error {
+	kt := o.KeyType
+	switch {
+	case o.Key != nil:
+		kt = ca.KeyTypeOf(o.Key.Public())
+	case o.CSR != nil:
+		csr, err := ca.ParseCSR(o.CSR)
+		if err != nil {
+			return err
+		}
+		kt = ca.KeyTypeOf(csr.PublicKey)
+	}
+	return o.Profile.Check(o.Identity, kt, o.Validity.NotAfter.Sub(now))
 }
 
 // request is the order as an authority is asked, with the key that it is for: that

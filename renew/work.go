@@ -111,7 +111,7 @@ func (w *work) order(authority ca.Authority) (issue.Order, error) {
 	if j, ok := authority.(ca.Judge); ok {
 		judge = j.Judge
 	}
-	order, _, err := w.t.Record.Order(judge, w.now, time.Time{})
+	order, _, err := w.t.Record.Order(w.t.Profile, judge, w.now, time.Time{})
 	if err != nil {
 		return order, err
 	}
