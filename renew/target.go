@@ -56,7 +56,7 @@ type Known struct {
 	Record issue.Record
 	// Profile is the one that the record names; zero where that is a built-in one.
 	Profile ca.Profile
-	Unread error // why it is not: there is none, or it is damaged
+	Unread  error // why it is not: there is none, or it is damaged
 }
 
 // Ask looks at a place.
