@@ -15,8 +15,15 @@ func Describe(source string, o Object, now time.Time) Report {
 
 // describe does it; s bounds the work of the signature checks.
 func describe(source string, o Object, now time.Time, s *signers) Report {
-	r := Report{Source: source, Index: o.Index, Line: o.Line, Label: o.Label, Kind: o.Kind, Findings: []Finding{}}
+	r := Report{Source: source, Index: o.Index, Line: o.Line, Label: o.Label, Within: o.Within, Kind: o.Kind, Findings: []Finding{}}
 	switch {
+	case o.Damaged != nil:
+		e := examine(o.Damaged, now)
+		r.Certificate = describeCertificate(e, false)
+		r.Findings = append(r.Findings, malformed(o.Err))
+		if !o.Damaged.NotAfter.IsZero() {
+			r.Findings = append(r.Findings, e.findings()...)
+		}
 	case o.Err != nil:
 		r.Error = o.Err.Error()
 	case o.Certificate != nil:
@@ -29,6 +36,9 @@ func describe(source string, o Object, now time.Time, s *signers) Report {
 	case o.CRL != nil:
 		r.CRL = describeCRL(o.CRL, now)
 		r.Findings = crlFindings(o.CRL, now)
+	case o.OCSP != nil:
+		r.OCSP = o.OCSP
+		r.Findings = ocspFindings(o.OCSP, now)
 	case o.Kind == KindKey:
 		r.PrivateKey = &PrivateKeyFacts{Encrypted: o.Encrypted}
 		if o.PublicKey != nil {
@@ -92,6 +102,8 @@ func validityOf(c *x509.Certificate, now time.Time) Validity {
 		State:            StateValid,
 	}
 	switch {
+	case c.NotAfter.IsZero():
+		v.State, v.RemainingSeconds = StateUnknown, 0
 	case now.After(c.NotAfter):
 		v.State = StateExpired
 	case now.Before(c.NotBefore):

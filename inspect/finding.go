@@ -63,7 +63,8 @@ func Rules() []Rule {
 		seen[r.ID] = true
 		return twice
 	})
-	list = append(list, ruleRequestSignature, ruleCRLStale, ruleCRLNotYet)
+	list = append(list, ruleMalformed, ruleRequestSignature, ruleCRLStale, ruleCRLNotYet, ruleOCSPStale, ruleOCSPNotYet)
+	list = append(list, endpointRules...)
 	list = append(list, pathRules...)
 	return append(list, identityRules...)
 }

@@ -2,6 +2,7 @@ package inspect_test
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -9,12 +10,14 @@ import (
 )
 
 func addFixtures(f *testing.F) {
-	entries, err := os.ReadDir(fixtures)
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, e := range entries {
-		f.Add(fixture(f, e.Name()))
+	for _, dir := range []string{fixtures, stores} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, e := range entries {
+			f.Add(fixture(f, filepath.Join("..", filepath.Base(dir), e.Name())))
+		}
 	}
 }
 
@@ -35,11 +38,11 @@ func FuzzParse(f *testing.F) {
 		}
 		line := 0
 		for i, o := range list {
-			if o.Index != i+1 || o.Line < line {
+			if o.Index != i+1 || o.Line < line && o.Within == "" {
 				t.Errorf("object %d at line %d says %d at line %d", i+1, line, o.Index, o.Line)
 			}
 			line = o.Line
-			facts := o.Certificate != nil || o.Request != nil || o.CRL != nil || o.PublicKey != nil || o.Encrypted
+			facts := o.Certificate != nil || o.Request != nil || o.CRL != nil || o.PublicKey != nil || o.OCSP != nil || o.Encrypted
 			if o.Err != nil && facts || o.Err == nil && !facts && o.Kind != inspect.KindOther {
 				t.Errorf("%+v", o)
 			}
@@ -59,7 +62,7 @@ func FuzzDescribe(f *testing.F) {
 			return
 		}
 		for i, r := range inspect.DescribeAll("fuzz", list, at) {
-			said := r.Certificate != nil || r.Request != nil || r.CRL != nil || r.PrivateKey != nil || r.PublicKey != nil
+			said := r.Certificate != nil || r.Request != nil || r.CRL != nil || r.PrivateKey != nil || r.PublicKey != nil || r.OCSP != nil
 			if said != (r.Error == "" && r.Kind != inspect.KindOther) || r.Findings == nil {
 				t.Errorf("object %d: %+v", i+1, r)
 			}

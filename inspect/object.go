@@ -22,23 +22,35 @@ const (
 	KindCRL         Kind = "crl"        // RFC 5280, Section 5
 	KindKey         Kind = "privateKey" // PKCS#8, SEC 1 or PKCS#1
 	KindPublicKey   Kind = "publicKey"  // SubjectPublicKeyInfo
-	KindOther       Kind = "other"      // a block that is named, and not read
+	KindOCSP        Kind = "ocspResponse"
+	KindKeystore    Kind = "keystore" // PKCS#12, JKS or JCEKS that cannot be read, or not in whole
+	KindPKCS7       Kind = "pkcs7"    // signed data that cannot be read, or not in whole
+	KindDocument    Kind = "document" // a SPIFFE bundle or a Kubernetes object that cannot be read
+	KindOther       Kind = "other"    // a block that is named, and not read
+	KindEndpoint    Kind = "endpoint" // what a server shows beside its chain
 )
 
 // Object is one thing found in a source. Which of its fields are set follows
-// from Kind; none of them is when Err is.
+// from Kind; none of them is, but Damaged, when Err is.
 type Object struct {
 	Kind  Kind
 	Index int    // place in its source, from 1
 	Line  int    // line of its PEM block, from 1; 0 for DER
 	Label string // type of its PEM block; "" for DER
 	DER   []byte // what was parsed; never kept of a private key
+	// Within says where in its source it was: the entry of a keystore, the trust domain
+	// of a bundle, the object and key of a Kubernetes document; "" for none of these.
+	Within string
 
 	Certificate *x509.Certificate
 	Request     *x509.CertificateRequest
 	CRL         *x509.RevocationList
 	PublicKey   crypto.PublicKey // of a key: its public half only
+	OCSP        *OCSPFacts       // of an OCSP response
 	Encrypted   bool             // a private key of which nothing else is known
+	// Damaged is what could be read of a certificate that has an Err. It is there to be
+	// shown; nothing may be decided by it.
+	Damaged *x509.Certificate
 
 	Err error // why it could not be read though it was found
 }

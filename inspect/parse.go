@@ -12,20 +12,34 @@ import (
 // ErrNothingFound is what Parse's errors wrap.
 var ErrNothingFound = errors.New("no certificate, request, CRL or key in it")
 
-// Parse reads every object of a source: PEM blocks with any text around them, or
-// DER (a private key, a request, a CRL, or certificates one after the other). An
-// object that was found and cannot be read stands in the list with its Err and
-// hides no other. The error wraps ErrNothingFound: there is none at all. Time and
-// memory grow with the size of data alone; the caller bounds it.
-func Parse(data []byte) ([]Object, error) {
-	var objects []Object
-	if hasPEM(data) {
-		objects = parsePEM(data)
-	} else {
-		var err error
-		if objects, err = parseDER(data); err != nil {
-			return nil, err
-		}
+// ParseOptions say how to read what cannot be read without being told.
+type ParseOptions struct {
+	// Password opens PKCS#12, JKS and JCEKS; nil is none, for which the customary ones
+	// are tried.
+	Password []byte
+}
+
+// mostObjects is how many objects are read of one source. A few bytes can claim to be
+// one, and each takes memory.
+const mostObjects = 25_000
+
+// Parse reads every object of a source; see ParseOptions.Parse.
+func Parse(data []byte) ([]Object, error) { return ParseOptions{}.Parse(data) }
+
+// Parse reads every object of a source: PEM blocks with any text around them; DER, one
+// object after the other; PKCS#7; PKCS#12, JKS and JCEKS; a SPIFFE bundle; Kubernetes
+// Secrets and ConfigMaps in YAML or JSON. An object that was found and cannot be read
+// stands in the list with its Err and hides no other. The error wraps ErrNothingFound:
+// there is none at all. Time and memory grow with the size of data alone, within bounds
+// of their own for what hashes a password; the caller bounds the size.
+func (o ParseOptions) Parse(data []byte) ([]Object, error) {
+	objects, err := o.parse(data, 0)
+	if err != nil {
+		return nil, err
+	}
+	if len(objects) > mostObjects {
+		err := fmt.Errorf("there are more than %d objects: the rest is not read", mostObjects)
+		objects = append(objects[:mostObjects:mostObjects], Object{Kind: KindOther, Err: err})
 	}
 	for i := range objects {
 		objects[i].Index = i + 1
@@ -33,13 +47,26 @@ func Parse(data []byte) ([]Object, error) {
 	return objects, nil
 }
 
+// parse reads a source, or a value within a document.
+func (o ParseOptions) parse(data []byte, depth int) ([]Object, error) {
+	switch {
+	case isJavaStore(data):
+		return javaObjects(data, o), nil
+	case depth < deepestDocument && isDocument(data):
+		return o.document(data, depth)
+	case hasPEM(data):
+		return o.parsePEM(data), nil
+	}
+	return o.parseDER(data)
+}
+
 // parseDER reads DER objects one after the other.
-func parseDER(data []byte) ([]Object, error) {
+func (o ParseOptions) parseDER(data []byte) ([]Object, error) {
 	if len(data) == 0 {
 		return nil, fmt.Errorf("%w: it is empty", ErrNothingFound)
 	}
 	var objects []Object
-	for rest := data; len(rest) > 0; {
+	for rest := data; len(rest) > 0 && len(objects) <= mostObjects; {
 		n, err := derSize(rest)
 		if err != nil {
 			if len(objects) == 0 {
@@ -50,23 +77,26 @@ func parseDER(data []byte) ([]Object, error) {
 			}
 			break
 		}
-		o := objectOf(shape(rest[:n]), rest[:n])
-		if o.Kind == KindOther && len(objects) == 0 {
+		kind := shape(rest[:n])
+		if kind == KindOther && len(objects) == 0 {
 			return nil, fmt.Errorf("%w: it is DER, but of something else", ErrNothingFound)
 		}
-		objects = append(objects, o)
+		objects = append(objects, o.objectsOf(kind, rest[:n])...)
 		rest = rest[n:]
 	}
 	return objects, nil
 }
 
-// derSize is the length in bytes of the DER SEQUENCE that data starts with.
+// derSize is the length in bytes of the SEQUENCE that data starts with.
 func derSize(data []byte) (int, error) {
 	if data[0] != 0x30 {
 		return 0, errors.New("it is neither PEM (a line that starts with -----BEGIN) nor DER")
 	}
 	if len(data) < 2 {
 		return 0, errors.New("it is DER that is cut off after 1 byte")
+	}
+	if t, _, ok := readTLV(data); ok {
+		return len(t.full), nil
 	}
 	head, size := 2, int(data[1])
 	if size >= 0x80 {
@@ -82,10 +112,25 @@ func derSize(data []byte) (int, error) {
 			size = size<<8 | int(b)
 		}
 	}
-	if size > len(data)-head {
-		return 0, fmt.Errorf("it is DER that is cut off: %d bytes of %d", len(data), head+size)
+	return 0, fmt.Errorf("it is DER that is cut off: %d bytes of %d", len(data), head+size)
+}
+
+// objectsOf parses DER as that kind of object, or as what may hold several.
+func (o ParseOptions) objectsOf(kind Kind, der []byte) []Object {
+	switch kind {
+	case KindKeystore:
+		return pkcs12Objects(der, o)
+	case KindPKCS7:
+		return pkcs7Objects(der)
+	case KindOCSP:
+		facts, certs, err := ocspFacts(der)
+		list := []Object{{Kind: KindOCSP, DER: der, OCSP: facts, Err: err}}
+		for _, c := range certs {
+			list = append(list, objectOf(KindCertificate, c.full))
+		}
+		return list
 	}
-	return head + size, nil
+	return []Object{objectOf(kind, der)}
 }
 
 // objectOf parses DER as that kind of object. der is not kept if it is a key.
@@ -108,6 +153,9 @@ func objectOf(kind Kind, der []byte) Object {
 	if o.Err != nil {
 		o.Err = parseError(kind, der, o.Err)
 		o.Certificate, o.Request, o.CRL, o.PublicKey = nil, nil, nil, nil
+		if is := shape(der); kind == KindCertificate && (is == kind || is == KindOther) {
+			o.Damaged = damaged(der)
+		}
 	}
 	return o
 }
@@ -138,6 +186,16 @@ func (k Kind) String() string {
 		return "private key"
 	case KindPublicKey:
 		return "public key"
+	case KindOCSP:
+		return "OCSP response"
+	case KindKeystore:
+		return "keystore"
+	case KindPKCS7:
+		return "PKCS#7 bundle"
+	case KindDocument:
+		return "document"
+	case KindEndpoint:
+		return "server"
 	case KindOther:
 		return "block of another kind"
 	}
@@ -146,28 +204,40 @@ func (k Kind) String() string {
 
 // shape tells from the outermost elements of DER what it is meant to be.
 func shape(der []byte) Kind {
-	outer := elements(der, 1)
-	if len(outer) == 0 || outer[0].Tag != asn1.TagSequence {
+	outer, _, ok := readTLV(der)
+	if !ok || !outer.is(tagSequence) {
 		return KindOther
 	}
-	e := elements(outer[0].Bytes, 4)
-	if len(e) < 2 || e[0].Class != asn1.ClassUniversal {
-		return KindOther
+	e := outer.children(6)
+	starts := func(tags ...int) bool {
+		for i, tag := range tags {
+			if i >= len(e) || !e[i].is(tag) {
+				return false
+			}
+		}
+		return true
 	}
-	tags := [2]int{e[0].Tag, e[1].Tag}
 	switch {
-	case len(e) == 3 && tags == [2]int{asn1.TagSequence, asn1.TagSequence}:
-		return signedShape(e[0].Bytes)
-	case len(e) == 2 && tags == [2]int{asn1.TagSequence, asn1.TagBitString}:
+	case starts(tagSequence, tagSequence, tagBitString):
+		return signedShape(e[0])
+	case len(e) == 2 && starts(tagSequence, tagBitString):
 		return KindPublicKey
-	case len(e) == 2 && tags == [2]int{asn1.TagSequence, asn1.TagOctetString}:
+	case len(e) == 2 && starts(tagSequence, tagOctets):
 		return KindKey // encrypted
-	case tags == [2]int{asn1.TagInteger, asn1.TagOctetString}:
+	case starts(tagInteger, tagOctets):
 		return KindKey // SEC 1
-	case len(e) > 2 && tags == [2]int{asn1.TagInteger, asn1.TagSequence} && e[2].Tag == asn1.TagOctetString:
+	case starts(tagInteger, tagSequence, tagOctets):
 		return KindKey // PKCS#8
-	case len(e) > 3 && tags == [2]int{asn1.TagInteger, asn1.TagInteger}:
+	case starts(tagInteger, tagInteger) && len(e) > 3:
 		return KindKey // PKCS#1
+	case starts(tagInteger, tagSequence) && len(e) <= 3 && e[1].child(0).is(tagOID) && e[1].child(1).isContext(0):
+		return KindKeystore
+	case starts(tagOID) && len(e) == 2 && e[1].isContext(0):
+		return KindPKCS7
+	case starts(tagEnumerated):
+		return KindOCSP
+	case starts(tagSequence, tagSequence), damaged(der) != nil:
+		return KindCertificate // what of it is wrong is told when it is parsed
 	}
 	return KindOther
 }
@@ -175,21 +245,22 @@ func shape(der []byte) Kind {
 // signedShape tells certificates, requests and CRLs from each other by what is
 // signed: only a version 2 or 3 certificate starts with [0], a request has its
 // key behind the name, and a CRL a time.
-func signedShape(tbs []byte) Kind {
-	e := elements(tbs, 4)
+func signedShape(tbs tlv) Kind {
+	e := tbs.children(4)
 	if len(e) < 3 {
 		return KindCertificate
 	}
-	isTime := func(v asn1.RawValue) bool { return v.Tag == asn1.TagUTCTime || v.Tag == asn1.TagGeneralizedTime }
+	const utcTime, generalizedTime = 23, 24
+	isTime := func(t tlv) bool { return t.is(utcTime) || t.is(generalizedTime) }
 	switch {
-	case e[0].Class != asn1.ClassUniversal:
+	case e[0].class != classUniversal:
 		return KindCertificate
-	case isTime(e[2]), e[0].Tag == asn1.TagInteger && len(e) > 3 && isTime(e[3]):
+	case isTime(e[2]), e[0].is(tagInteger) && len(e) > 3 && isTime(e[3]):
 		return KindCRL
-	case e[0].Tag != asn1.TagInteger:
+	case !e[0].is(tagInteger):
 		return KindCertificate
 	}
-	if key := elements(e[2].Bytes, 2); len(key) == 2 && key[0].Tag == asn1.TagSequence && key[1].Tag == asn1.TagBitString {
+	if key := e[2].children(2); len(key) == 2 && key[0].is(tagSequence) && key[1].is(tagBitString) {
 		return KindRequest
 	}
 	return KindCertificate

@@ -67,10 +67,10 @@ type pemBlock struct {
 }
 
 // parsePEM reads all blocks of text.
-func parsePEM(data []byte) []Object {
+func (o ParseOptions) parsePEM(data []byte) []Object {
 	r := &pemReader{rest: bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))}
 	var objects []Object
-	for {
+	for len(objects) <= mostObjects {
 		line, ok := r.next()
 		if !ok {
 			break
@@ -78,7 +78,7 @@ func parsePEM(data []byte) []Object {
 		switch {
 		case bytes.HasPrefix(line, pemBegin):
 			b, err := r.block(line)
-			objects = append(objects, b.object(err))
+			objects = append(objects, b.objects(o, err)...)
 		case bytes.HasPrefix(line, pemEnd):
 			label := string(bytes.TrimSuffix(line[len(pemEnd):], pemDash))
 			err := fmt.Errorf("the END at line %d has no BEGIN before it: the start of this block is missing", r.line)
@@ -132,24 +132,24 @@ func (b *pemBlock) add(line []byte) {
 	b.body = append(b.body, line...)
 }
 
-// object parses what the block holds; err is what is wrong with the block itself.
-func (b *pemBlock) object(err error) Object {
+// objects parses what the block holds; err is what is wrong with the block itself.
+func (b *pemBlock) objects(o ParseOptions, err error) []Object {
 	kind := kindOfLabel(b.label)
 	found := Object{Kind: kind, Line: b.line, Label: b.label, Err: err}
 	if kind == KindKey {
 		defer clear(b.body)
 	}
 	if err != nil || kind == KindOther {
-		return found
+		return []Object{found}
 	}
 	if kind == KindKey && b.encrypted {
 		found.Encrypted = true
-		return found
+		return []Object{found}
 	}
 	der, err := b.decode()
 	if err != nil {
 		found.Err = err
-		return found
+		return []Object{found}
 	}
 	if kind == KindKey {
 		defer clear(der)
@@ -157,12 +157,14 @@ func (b *pemBlock) object(err error) Object {
 	if b.label == "TRUSTED CERTIFICATE" {
 		der = firstElement(der)
 	}
-	o := objectOf(kind, der)
-	o.Line, o.Label = b.line, b.label
-	if o.Err != nil {
-		o.Err = fmt.Errorf("the block at line %d: %w", b.line, o.Err)
+	list := o.objectsOf(kind, der)
+	for i := range list {
+		list[i].Line, list[i].Label = b.line, b.label
+		if list[i].Err != nil && list[i].Damaged == nil {
+			list[i].Err = fmt.Errorf("the block at line %d: %w", b.line, list[i].Err)
+		}
 	}
-	return o
+	return list
 }
 
 // decode gives the bytes of the block.
@@ -199,6 +201,12 @@ func kindOfLabel(label string) Kind {
 		return KindCRL
 	case label == "PUBLIC KEY":
 		return KindPublicKey
+	case label == "PKCS7", label == "CMS", label == "PKCS #7 SIGNED DATA":
+		return KindPKCS7
+	case label == "PKCS12":
+		return KindKeystore
+	case label == "OCSP RESPONSE":
+		return KindOCSP
 	case pemfile.IsKeyBlock(label), label == "DSA PRIVATE KEY", label == "OPENSSH PRIVATE KEY", label == "ANY PRIVATE KEY":
 		return KindKey
 	}

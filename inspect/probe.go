@@ -39,6 +39,9 @@ type Served struct {
 	Version uint16
 	// CipherSuite is that of the handshake, 0 as with Version.
 	CipherSuite uint16
+	// ClientCAs are the names of the authorities whose certificates the server says it
+	// takes, each a DER name; empty where it does not say.
+	ClientCAs [][]byte
 	// AsksClient tells whether the server asked for a client's certificate; there was none.
 	AsksClient bool
 	// Refused is why the server ended the handshake after it had asked for a certificate
@@ -114,8 +117,8 @@ func handshake(ctx context.Context, conn net.Conn, name string) (*Served, error)
 		MinVersion:         tls.VersionTLS10,
 		CipherSuites:       everySuite(),
 		// A server's demand is answered with none, so that it is seen.
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			served.AsksClient = true
+		GetClientCertificate: func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			served.AsksClient, served.ClientCAs = true, asked.AcceptableCAs
 			return &tls.Certificate{}, nil
 		},
 		// Called before the handshake's end, which a server that demands a certificate

@@ -3,19 +3,22 @@ package inspect
 import "time"
 
 // Report is what there is to say about one object. One of Certificate, Request,
-// CRL, PrivateKey and PublicKey is set, unless Error says why none could be.
+// CRL, OCSP, Endpoint, PrivateKey and PublicKey is set, unless Error says why none could be.
 // Texts in it stand as the object has them and may hold any character.
 type Report struct {
 	Source string `json:"source"`
-	Index  int    `json:"index"`           // place in the source, from 1
-	Line   int    `json:"line,omitempty"`  // of the PEM block
-	Label  string `json:"label,omitempty"` // type of the PEM block
+	Index  int    `json:"index"`            // place in the source, from 1
+	Line   int    `json:"line,omitempty"`   // of the PEM block
+	Label  string `json:"label,omitempty"`  // type of the PEM block
+	Within string `json:"within,omitempty"` // where in the source: a keystore's entry, a bundle's trust domain, a Secret's key
 	Kind   Kind   `json:"kind"`
 	Error  string `json:"error,omitempty"` // why it could not be read
 
 	Certificate *CertificateFacts `json:"certificate,omitempty"`
 	Request     *RequestFacts     `json:"request,omitempty"`
 	CRL         *CRLFacts         `json:"crl,omitempty"`
+	OCSP        *OCSPFacts        `json:"ocsp,omitempty"`
+	Endpoint    *EndpointFacts    `json:"endpoint,omitempty"`
 	PrivateKey  *PrivateKeyFacts  `json:"privateKey,omitempty"`
 	PublicKey   *PublicKeyFacts   `json:"publicKey,omitempty"`
 
@@ -36,6 +39,7 @@ const (
 	StateValid       = "valid"
 	StateExpired     = "expired"
 	StateNotYetValid = "not yet valid"
+	StateUnknown     = "unknown" // of a damaged certificate whose times cannot be read
 )
 
 // CertificateFacts say what a certificate is.

@@ -37,11 +37,9 @@ func CheckAnswer(c *Credential, csr []byte, o Order, now time.Time) error {
 		checkKey, checkNames, checkSubject, checkUsage, checkLife, checkShape, checkOrder,
 	} {
 		for _, d := range check(c, request, o, now) {
-			switch {
-			case mayPass(d.Part) && slices.Contains(o.decided, d.Part):
-			case mayPass(d.Part) && o.Profile.Tolerates(d.Part):
+			if mayPass(d.Part) && o.Profile.Tolerates(d.Part) {
 				tolerated = append(tolerated, d)
-			default:
+			} else {
 				grave = append(grave, d)
 			}
 		}

@@ -262,7 +262,7 @@ var owners = []struct {
 	{"github.com/muesli/termenv", []string{"cmd/meshpki/ui"}, false},
 	{"github.com/urfave/cli/v2", []string{"cmd/meshpki/command"}, false},
 	{"golang.org/x/term", []string{"cmd/meshpki", "cmd/meshpki/command"}, false},
-	{"github.com/goccy/go-yaml", []string{"cmd/meshpki/config"}, false},
+	{"github.com/goccy/go-yaml", []string{"cmd/meshpki/config", "inspect"}, false},
 	{"github.com/hashicorp/cronexpr", []string{"renew"}, false},
 	{"go.step.sm/crypto/pemutil", []string{"internal/pemfile"}, false},
 	{"golang.org/x/crypto/scrypt", []string{"internal/pemfile"}, false},

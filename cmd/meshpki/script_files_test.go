@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
@@ -47,7 +46,7 @@ func norm(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o644))
 }
 
-// huge FILE [START] makes a file of 16 MiB and one byte, which begins like START
+// huge FILE [START] makes a file of 80 MiB and one byte, which begins like START
 // and goes on with blank lines.
 func huge(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 || len(args) > 2 {
@@ -57,8 +56,8 @@ func huge(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 2 {
 		start = ts.ReadFile(args[1])
 	}
-	data := append([]byte(start), bytes.Repeat([]byte("\n"), 16<<20+1-len(start))...)
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o644))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(start), 0o644))
+	ts.Check(os.Truncate(ts.MkAbs(args[0]), 80<<20+1)) // the rest takes no room
 }
 
 // truncate FILE BYTES cuts a file off.

@@ -61,6 +61,7 @@ func setupScript(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("CERTS", certs)
+	env.Setenv("STORES", filepath.Join(filepath.Dir(certs), "stores"))
 	env.Values[keptKey{}] = &kept{vars: env.Vars, trees: map[string][]string{}, paths: map[string][]string{}}
 	return os.Mkdir(home, 0o700)
 }

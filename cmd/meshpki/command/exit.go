@@ -13,6 +13,7 @@ import (
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/cmd/meshpki/config"
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
+	"github.com/meshpki/meshpki/inspect"
 	"github.com/meshpki/meshpki/internal/pemfile"
 	"github.com/meshpki/meshpki/issue"
 )
@@ -219,6 +220,8 @@ func hintFor(err error) string {
 		return "--key FILE names the file that holds it"
 	case errors.Is(err, pemfile.ErrKeyEncrypted):
 		return "--passphrase-file FILE gives its passphrase; so does a terminal"
+	case errors.Is(err, inspect.ErrKeystoreLocked):
+		return "--keystore-password-file FILE names a file with the password"
 	case errors.Is(err, issue.ErrForeign):
 		return "--force puts ours in its place and keeps what was there aside"
 	case errors.Is(err, issue.ErrChanged):

@@ -94,7 +94,7 @@ func (c *call) open() (*file.Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.URLs, d.Ledger().OpenKey = c.urls, c.openKey
+	d.URLs = c.urls
 	return d, nil
 }
 
@@ -152,7 +152,7 @@ func (c *call) openKeeping() (*file.Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.URLs, d.Ledger().OpenKey = c.urls, c.openKey
+	d.URLs = c.urls
 	return d, nil
 }
 
@@ -367,21 +367,6 @@ func (c *call) readSecret(name string) ([]byte, error) {
 		return nil, fmt.Errorf("passphrase: the first line of %s is empty", name)
 	}
 	return []byte(line), nil
-}
-
-// readSource reads a file, or standard input for "-".
-func (c *call) readSource(name string) ([]byte, error) {
-	if name == "-" {
-		return pemfile.Read(c.env.Stdin, "standard input")
-	}
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if info.IsDir() {
-		return nil, fmt.Errorf("%s is a directory; name the files in it", name)
-	}
-	return pemfile.ReadFile(name)
 }
 
 // oneOf refuses a flag's value that is none of those listed, and names the nearest.

@@ -2,50 +2,57 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
 	"github.com/meshpki/meshpki/inspect"
+	"github.com/meshpki/meshpki/internal/guard"
 )
 
 func inspectCommand() *command {
 	return &command{
 		name:    "inspect",
-		summary: "say what certificates, requests, CRLs and keys are",
-		args:    "FILE…",
-		about: "Reads every certificate, certificate request, CRL and private key in each file, PEM or DER, several in " +
+		summary: "say what certificates, requests, CRLs, keys and servers are",
+		args:    "SOURCE…",
+		about: "Reads every certificate, certificate request, CRL, OCSP response and key in each source, several in " +
 			"one file too, and says what it is: names, dates with how far away they are, uses, keys, what is wrong with it. " +
-			"Of a private key only public facts are shown. - is standard input.",
+			"Of a private key only public facts are shown. A certificate that is malformed is shown as far as it can be read.\n\n" + sourceHelp +
+			"\n\nA keystore without a password is tried with none and with \"changeit\"; --keystore-password-file, or " +
+			"MESHPKI_KEYSTORE_PASSWORD_FILE, names a file with another.",
 		examples: []example{
 			{"the files of a service", "meshpki inspect pki/services/default/payment/tls.crt"},
 			{"for a program", "meshpki inspect pki/services/default/payment/tls.crt --json"},
+			{"all that a directory holds", "meshpki inspect pki/services"},
 		},
 		exits: exitsOf(codeDone, codeFailed, codeUsage),
-		flags: common(),
-		run:   runInspect,
+		flags: common(
+			text("keystore-password-file", "the password of PKCS#12 and Java keystores is the first line of `FILE`"),
+			text("server-name", "ask servers for this `NAME` instead of their host's"),
+		),
+		run: runInspect,
 	}
 }
 
-func runInspect(_ context.Context, c *call) error {
-	sources, err := c.arguments(1, -1, "a FILE, or - for standard input")
+func runInspect(ctx context.Context, c *call) error {
+	args, err := c.arguments(1, -1, "a SOURCE: a file, a directory, host:port, or - for standard input")
 	if err != nil {
 		return err
 	}
+	list, failed := c.sources(args)
 	doc := ui.Inspection{Now: c.env.Now()}
-	var failed []error
-	for _, source := range sources {
-		objects, err := c.objects(source)
-		if err != nil {
-			failed = append(failed, err)
-			continue
+	over := 0
+	for _, found := range c.inspectAll(ctx, list) {
+		doc.Reports = append(doc.Reports, found.reports...)
+		failed = append(failed, found.failed...)
+		if found.over {
+			over++
 		}
-		doc.Reports = append(doc.Reports, inspect.DescribeAll(source, objects, c.env.Now())...)
-		for _, o := range objects {
-			if o.Err != nil {
-				failed = append(failed, unreadable(source, o))
-			}
-		}
+	}
+	if len(doc.Reports) == 0 && over > 0 && len(failed) == 0 {
+		failed = append(failed, fmt.Errorf("%s: %w", args[0], inspect.ErrNothingFound))
 	}
 	if len(doc.Reports) > 0 || c.wantsJSON() {
 		if err := c.say(doc); err != nil {
@@ -55,44 +62,65 @@ func runInspect(_ context.Context, c *call) error {
 	return c.allOf(failed)
 }
 
-// unreadable is the error of an object that was found and could not be read.
-func unreadable(source string, o inspect.Object) error {
-	at := source
-	if o.Line > 0 {
-		at = fmt.Sprintf("%s:%d", source, o.Line)
-	}
-	return fmt.Errorf("%s: %w", at, o.Err)
+// inspected is what one source gave.
+type inspected struct {
+	reports []inspect.Report
+	failed  []error
+	over    bool // it was passed over
 }
 
-// objects reads a source and finds what is in it.
-func (c *call) objects(source string) ([]inspect.Object, error) {
-	data, err := c.readSource(source)
-	if err != nil {
-		return nil, err
+// inspectAll looks at every source, as many at once as there are processors, and gives
+// what was found in their order.
+func (c *call) inspectAll(ctx context.Context, list []source) []inspected {
+	out := make([]inspected, len(list))
+	var next atomic.Int64
+	var running sync.WaitGroup
+	var broken atomic.Value
+	for range min(runtime.GOMAXPROCS(0), len(list)) {
+		running.Add(1)
+		guard.Go(func(fault any) {
+			broken.Store(fmt.Errorf("internal error: %v", fault))
+			running.Done()
+		}, func() {
+			for i := next.Add(1) - 1; i < int64(len(list)) && ctx.Err() == nil; i = next.Add(1) - 1 {
+				out[i] = c.inspectOne(list[i])
+			}
+			running.Done()
+		})
 	}
-	objects, err := inspect.Parse(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", source, err)
+	running.Wait()
+	if err, _ := broken.Load().(error); err != nil {
+		out = append(out, inspected{failed: []error{err}})
 	}
-	return objects, nil
+	if err := ctx.Err(); err != nil {
+		out = append(out, inspected{failed: []error{err}})
+	}
+	return out
 }
 
-// allOf tells every error but the last, and gives the last to be told: each
-// source has its own sentence.
-func (c *call) allOf(failed []error) error {
-	if len(failed) == 0 {
-		return nil
+// inspectOne looks at one source.
+func (c *call) inspectOne(s source) inspected {
+	objects, served, err := c.look(s.name)
+	switch {
+	case s.passesOver(err):
+		return inspected{over: true}
+	case err != nil:
+		return inspected{failed: []error{err}}
 	}
-	for _, err := range failed[:len(failed)-1] {
-		tell(c.env, err)
+	var out inspected
+	if served != nil {
+		out.reports = append(out.reports, inspect.DescribeServed(s.name, served, c.env.Now()))
 	}
-	return failed[len(failed)-1]
+	out.reports = append(out.reports, inspect.DescribeAll(s.name, objects, c.env.Now())...)
+	for _, o := range objects {
+		if o.Err != nil && o.Damaged == nil {
+			out.failed = append(out.failed, unreadable(s.name, o))
+		}
+	}
+	return out
 }
 
 func (c *call) wantsJSON() bool {
 	f, err := c.format()
 	return err == nil && f == "json"
 }
-
-// errNoCertificate is a source in which there is no certificate to be judged.
-var errNoCertificate = errors.New("there is no certificate in it")

@@ -17,8 +17,8 @@ func needsRenewalCommand() *command {
 	return &command{
 		name:    "needs-renewal",
 		summary: "tell systemd or a script whether a certificate is due",
-		args:    "FILE",
-		about: "Tells whether the first certificate of a file is due for renewal: when 66 % of its lifetime has passed, or " +
+		args:    "SOURCE",
+		about: "Tells whether the first certificate of a file, or of what a server sends, is due for renewal: when 66 % of its lifetime has passed, or " +
 			"what --expires-in says, counted to the first end in its chain; when it has expired; and when the directory's ledger says that it is revoked. " +
 			"The exit code is what systemd's ExecCondition wants, and differs from that of every other command.",
 		examples: []example{
@@ -31,6 +31,7 @@ func needsRenewalCommand() *command {
 			{codeElse, "everything else: a file that is missing or unreadable, wrong usage, a crash"},
 		},
 		flags: common(
+			text("keystore-password-file", "the password of PKCS#12 and Java keystores is the first line of `FILE`"),
 			text("expires-in", "due when this `PART` of the lifetime has passed (75%), or when less than a duration is left (10d) (default 66%)"),
 		),
 		run: runNeedsRenewal,
@@ -38,7 +39,7 @@ func needsRenewalCommand() *command {
 }
 
 func runNeedsRenewal(ctx context.Context, c *call) error {
-	sources, err := c.arguments(1, 1, "a FILE, or - for standard input")
+	sources, err := c.arguments(1, 1, "a SOURCE: a file, host:port, or - for standard input")
 	if err != nil {
 		return err
 	}

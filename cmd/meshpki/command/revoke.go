@@ -123,7 +123,7 @@ func (c *call) serial(arg string) (*big.Int, *x509.Certificate, error) {
 	if n, err := ca.ParseSerial(arg); err == nil {
 		return n, nil, nil
 	}
-	objects, err := c.objects(arg)
+	objects, err := c.objectsOfFile(arg)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -14,12 +14,12 @@ func verifyCommand() *command {
 	return &command{
 		name:    "verify",
 		summary: "tell whether certificates are trusted, and why not",
-		args:    "FILE…",
-		about: "Verifies each file's first certificate, and every other in it that issued none of them, against roots: " +
+		args:    "SOURCE…",
+		about: "Verifies each source's first certificate, and every other in it that issued none of them, against roots: " +
 			"those of --roots, or the directory's bundle. The other certificates of the file, and those of --intermediates, " +
 			"may stand between; they never become roots. The system's roots are never used. With the directory's own roots, what its " +
 			"ledger knows to be revoked is not trusted.\n\n" +
-			"It fails closed: roots that cannot be read are exit 1, no roots at all exit 2.",
+			sourceHelp + "\n\nIt fails closed: roots that cannot be read are exit 1, no roots at all exit 2.",
 		examples: []example{
 			{"against the directory's own roots", "meshpki verify pki/services/default/payment/tls.crt"},
 			{"in CI: for a name, with a week left", "meshpki verify pki/services/default/payment/tls.crt --roots pki/services/default/payment/ca.crt --name payment.default.svc --min-remaining 7d"},
@@ -27,7 +27,7 @@ func verifyCommand() *command {
 		},
 		exits: exitsOf(codeDone, codeFailed, codeUsage, codeNo),
 		flags: common(
-			many("roots", "trust the certificates in `FILE`; may be repeated"),
+			many("roots", "trust the certificates in `SOURCE`; may be repeated"),
 			many("intermediates", "use the certificates in `FILE` between; may be repeated"),
 			text("at", "judge as of `TIME`: RFC 3339, or a duration from now"),
 			text("name", "it must be valid for this DNS `NAME` or IP address"),
@@ -35,6 +35,7 @@ func verifyCommand() *command {
 			text("spiffe-id", "it must have this SPIFFE `ID`"),
 			text("spiffe-trust-domain", "it must be an X509-SVID of this `TRUST-DOMAIN`"),
 			text("eku", "it must serve for `any|serverAuth|clientAuth` (default any)"),
+			text("keystore-password-file", "the password of PKCS#12 and Java keystores is the first line of `FILE`"),
 			text("min-remaining", "it must be valid for this `DURATION` from then on"),
 		),
 		run: runVerify,
@@ -42,7 +43,7 @@ func verifyCommand() *command {
 }
 
 func runVerify(ctx context.Context, c *call) error {
-	sources, err := c.arguments(1, -1, "a FILE, or - for standard input")
+	sources, err := c.arguments(1, -1, "a SOURCE: a file, a directory, host:port, or - for standard input")
 	if err != nil {
 		return err
 	}
@@ -51,17 +52,23 @@ func runVerify(ctx context.Context, c *call) error {
 		return err
 	}
 	doc := ui.Verification{Now: c.env.Now()}
-	var failed []error
+	list, failed := c.sources(sources)
 	untrusted := false
-	for _, source := range sources {
-		results, err := c.verify(source, o)
+	for _, source := range list {
+		results, err := c.verify(source.name, o)
 		if err != nil {
+			if source.passesOver(err) {
+				continue
+			}
 			failed = append(failed, err)
 		}
 		for _, r := range results {
 			untrusted = untrusted || !r.Trusted
 		}
 		doc.Results = append(doc.Results, results...)
+	}
+	if len(doc.Results) == 0 && len(failed) == 0 {
+		failed = append(failed, fmt.Errorf("%s: %w", sources[0], errNoCertificate)) // nothing is not trusted
 	}
 	if len(doc.Results) > 0 || c.wantsJSON() {
 		if err := c.say(doc); err != nil {
@@ -145,27 +152,4 @@ func (c *call) roots(ctx context.Context) ([]*x509.Certificate, func(*x509.Certi
 		e, gone := revoked.Certificate(cert)
 		return e.Reason, gone
 	}, err
-}
-
-// certificates reads files in which there must be certificates, all of them sound:
-// one that cannot be read may be the very one that matters.
-func (c *call) certificates(files []string) ([]*x509.Certificate, error) {
-	var all []*x509.Certificate
-	for _, name := range files {
-		objects, err := c.objects(name)
-		if err != nil {
-			return nil, err
-		}
-		for _, o := range objects {
-			if o.Err != nil {
-				return nil, unreadable(name, o)
-			}
-		}
-		certs := inspect.Certificates(objects)
-		if len(certs) == 0 {
-			return nil, fmt.Errorf("%s: %w", name, errNoCertificate)
-		}
-		all = append(all, certs...)
-	}
-	return all, nil
 }

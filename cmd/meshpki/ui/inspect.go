@@ -90,6 +90,10 @@ func (d Inspection) object(p *Page, r inspect.Report, siblings int) {
 		requestText(p, r)
 	case r.CRL != nil:
 		d.crl(p, r)
+	case r.OCSP != nil:
+		d.ocsp(p, r)
+	case r.Endpoint != nil:
+		endpointText(p, r)
 	case r.PrivateKey != nil:
 		keyText(p, r)
 	case r.PublicKey != nil:
@@ -99,6 +103,9 @@ func (d Inspection) object(p *Page, r inspect.Report, siblings int) {
 		p.Say(None, "a PEM block \""+Clean(r.Label)+"\", which is not read")
 	}
 	where := Clean(r.Source)
+	if r.Within != "" {
+		where += ", " + Clean(r.Within)
+	}
 	if siblings > 1 {
 		where += fmt.Sprintf(", object %d of %d", r.Index, siblings)
 	}
@@ -196,6 +203,8 @@ func certificateRole(c *inspect.CertificateFacts) string {
 // validity says in the first line how a certificate stands to now.
 func (d Inspection) validity(v inspect.Validity) string {
 	switch v.State {
+	case inspect.StateUnknown:
+		return "malformed"
 	case inspect.StateExpired:
 		return "expired " + away(v.NotAfter, d.Now)
 	case inspect.StateNotYetValid:
