@@ -2,8 +2,10 @@ package command
 
 import (
 	"cmp"
+	"context"
 
 	"github.com/meshpki/meshpki/backends"
+	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/cmd/meshpki/config"
 )
 
@@ -74,6 +76,28 @@ func vaultAuth(a *config.Auth) *backends.VaultAuth {
 		return &backends.VaultAuth{Method: "aws", Mount: a.AWS.Mount, Role: a.AWS.Role, Region: a.AWS.Region, ServerID: a.AWS.ServerID}
 	}
 	return nil
+}
+
+// authority opens the authority of a reference, ready to sign. One elsewhere is
+// opened once: it has a way in that is kept, and limits that all targets share.
+func (c *call) authority(ctx context.Context, ref string) (ca.Authority, error) {
+	options := c.options()
+	if c.env.Registry.Local(ref, options) {
+		return c.env.Registry.Authority(ctx, ref, options)
+	}
+	c.opening.Lock()
+	defer c.opening.Unlock()
+	if a, ok := c.elsewhere[ref]; ok {
+		return a, nil
+	}
+	a, err := c.env.Registry.Authority(ctx, ref, options)
+	if err == nil {
+		if c.elsewhere == nil {
+			c.elsewhere = map[string]ca.Authority{}
+		}
+		c.elsewhere[ref] = a
+	}
+	return a, err
 }
 
 // backendOf is who signs what says nothing itself: the manifest's own backend.

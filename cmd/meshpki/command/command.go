@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/meshpki/meshpki/backends"
+	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/cmd/meshpki/config"
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
 )
@@ -91,6 +92,9 @@ type call struct {
 	// entriesRead are the backends of entriesOf, which is the manifest that was read.
 	entriesOf   *config.Manifest
 	entriesRead map[string]backends.Entry
+
+	opening   sync.Mutex
+	elsewhere map[string]ca.Authority // those that are not of the directory, by reference
 
 	checkpointTo string // where the ledger's checkpoint is copied to, once openToSign has said so
 }

@@ -172,6 +172,11 @@ func TestElsewhereOpenedOnce(t *testing.T) {
 	if e.signed != 4 || e.opened != 1 {
 		t.Errorf("%d were signed over %d ways in, want 4 over 1", e.signed, e.opened)
 	}
+	e.opened = 0
+	e.must(codeDone, "issue", "--file", filepath.Join(e.dir, "meshpki.yaml"), "--force")
+	if e.signed != 7 || e.opened != 1 {
+		t.Errorf("%d were signed over %d ways in, want 7 over 1", e.signed, e.opened)
+	}
 }
 
 // Without a directory and with nobody elsewhere there is nothing to go by, and what

@@ -65,7 +65,7 @@ func (j *job) run(ctx context.Context) (*issued, error) {
 			reason = decision.Reason
 		}
 	}
-	authority, err := j.c.env.Registry.Authority(ctx, j.backend, j.c.options())
+	authority, err := j.c.authority(ctx, j.backend)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (j *job) trace(facts map[string]string) {
 
 // plan shows what issue would make.
 func (j *job) plan(ctx context.Context) (*issued, error) {
-	authority, err := j.c.env.Registry.Authority(ctx, j.backend, j.c.options())
+	authority, err := j.c.authority(ctx, j.backend)
 	if err != nil {
 		return nil, err
 	}

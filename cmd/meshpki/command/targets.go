@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/meshpki/meshpki/backends/file"
 	"github.com/meshpki/meshpki/ca"
@@ -32,9 +31,6 @@ type care struct {
 	// names, unless nil, are the only ones that are wanted.
 	names map[string]bool
 	reuse bool
-
-	mu        sync.Mutex
-	elsewhere map[string]ca.Authority // by reference
 }
 
 // underCare finds what is under care. Without a state directory there is nothing to
@@ -281,26 +277,9 @@ func (c *call) renewer(dir *file.Directory) *renew.Renewer {
 	}
 }
 
-// authority opens the authority of a reference, ready to sign. One elsewhere is
-// opened once: it has a way in that is kept, and limits that all targets share.
+// authority opens the authority of a reference, ready to sign.
 func (k *care) authority(ctx context.Context, ref string) (ca.Authority, error) {
-	options := k.c.options()
-	if k.c.env.Registry.Local(ref, options) {
-		return k.c.env.Registry.Authority(ctx, ref, options)
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if a, ok := k.elsewhere[ref]; ok {
-		return a, nil
-	}
-	a, err := k.c.env.Registry.Authority(ctx, ref, options)
-	if err == nil {
-		if k.elsewhere == nil {
-			k.elsewhere = map[string]ca.Authority{}
-		}
-		k.elsewhere[ref] = a
-	}
-	return a, err
+	return k.c.authority(ctx, ref)
 }
 
 // outlook tells what can be expected of it.
