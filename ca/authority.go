@@ -51,6 +51,10 @@ type Request struct {
 	// Service and Namespace say for whom this is; they go into the record.
 	Service, Namespace string
 
+	// Replaces is the certificate that this one is to replace, for an authority that
+	// wants to know; nil where there is none.
+	Replaces *x509.Certificate
+
 	// Token makes the request idempotent: an authority that has been asked with the
 	// same one answers with the same certificate. The zero token asks for a new one.
 	Token [32]byte

@@ -35,3 +35,12 @@ type Explainer interface {
 	// there changes it, and the command that would mend that. Both may be empty.
 	Explain(ctx context.Context, part string) (cause, remedy string)
 }
+
+// Decider is implemented by an Authority that decides parts of a certificate by
+// itself, whatever it is asked for; it is found by assertion.
+type Decider interface {
+	// Decides lists the parts (see issue.Difference) that are the authority's to
+	// decide for a request: what it gives there is what was ordered. The names beside
+	// the subject, the key, and what makes a CA are nobody's to decide.
+	Decides(req Request) []string
+}

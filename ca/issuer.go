@@ -18,6 +18,8 @@ import (
 // not change once it is in use; then it is safe for concurrent use.
 type Issuer struct {
 	Certificate *x509.Certificate
+	// Name is what the authority is called; it stands in the URLs of profiles.
+	Name string
 	// Above are the CA certificates over this one, its own issuer first and the
 	// root last; empty for a root.
 	Above []*x509.Certificate
@@ -175,6 +177,9 @@ func (i *Issuer) draft(ctx context.Context, req Request) (*x509.Certificate, *x5
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := req.Profile.Check(req.Identity, KeyTypeOf(csr.PublicKey), notAfter.Sub(i.Now())); err != nil {
+		return nil, nil, err
+	}
 	template, err := leafTemplate(req, csr, notBefore, notAfter)
 	if err != nil {
 		return nil, nil, err
@@ -183,7 +188,11 @@ func (i *Issuer) draft(ctx context.Context, req Request) (*x509.Certificate, *x5
 		return nil, nil, &Refusal{"the subject " + req.Identity.subject.String(), "it is the issuer's own name", "RFC 5280, Section 4.1.2.6"}
 	}
 	template.AuthorityKeyId = i.Certificate.SubjectKeyId
-	i.URLs.apply(template)
+	urls := i.URLs
+	if own := req.Profile.own; own != nil && own.URLs != nil {
+		urls = own.URLs.For(i.Name)
+	}
+	urls.apply(template)
 	return template, csr, nil
 }
 

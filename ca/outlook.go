@@ -2,6 +2,7 @@ package ca
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
 	"time"
 )
@@ -18,7 +19,22 @@ type Outlook struct {
 	// Above gives the CAs that are to be served with a leaf, nearest first, without
 	// the root; nil where the leaf is none of this authority's. It may be nil.
 	Above func(leaf *x509.Certificate) []*x509.Certificate
+	// Renewal tells when the authority suggests that a leaf of its be renewed. It may
+	// ask the authority, and remembers what it was told. It may be nil.
+	Renewal func(ctx context.Context, leaf *x509.Certificate) RenewalWindow
 }
+
+// RenewalWindow is the time in which an authority suggests that a certificate be
+// renewed (RFC 9773, Section 4.2). The zero value suggests nothing.
+type RenewalWindow struct {
+	Start, End time.Time
+	// Explanation is the URL of a page that says why; it may be empty.
+	Explanation string
+}
+
+// IsZero tells whether nothing is suggested; a window that ends before it begins is
+// no suggestion either.
+func (w RenewalWindow) IsZero() bool { return w.Start.IsZero() || !w.End.After(w.Start) }
 
 // RootOf finds the root over a chain's last certificate, by name and key identifier;
 // nil where it is none of these.

@@ -17,6 +17,7 @@ type Profile struct {
 	extended []x509.ExtKeyUsage
 	validity time.Duration
 	lenient  []string
+	own      *custom // of a profile of one's own
 }
 
 const day = 24 * time.Hour
@@ -66,6 +67,9 @@ func (p Profile) Validity() time.Duration { return p.validity }
 // KeyUsage is what a certificate of this profile says of a key of that type
 // (RFC 5280, Section 4.2.1.3).
 func (p Profile) KeyUsage(kt KeyType) x509.KeyUsage {
+	if p.own != nil {
+		return usageFor(p.usage|p.rsaUsage, kt)
+	}
 	if strings.HasPrefix(string(kt), "rsa-") {
 		return p.usage | p.rsaUsage
 	}

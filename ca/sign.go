@@ -104,6 +104,7 @@ func lint(c, template, parent *x509.Certificate, pub crypto.PublicKey) error {
 		{c.KeyUsage != 0 && c.KeyUsage == template.KeyUsage && criticalIn(c, oidKeyUsage), "key usage (RFC 5280, Section 4.2.1.3)"},
 		{c.IsCA == (c.KeyUsage&x509.KeyUsageCertSign != 0), "key usage of a CA (RFC 5280, Section 4.2.1.3)"},
 		{slices.Equal(c.ExtKeyUsage, template.ExtKeyUsage) && len(c.UnknownExtKeyUsage) == 0, "extended key usage (RFC 5280, Section 4.2.1.12)"},
+		{slices.EqualFunc(c.Policies, template.Policies, x509.OID.Equal), "certificate policies (RFC 5280, Section 4.2.1.4)"},
 		{len(c.SubjectKeyId) > 0 && bytes.Equal(c.SubjectKeyId, template.SubjectKeyId), "subject key identifier (RFC 5280, Section 4.2.1.2)"},
 		{len(c.AuthorityKeyId) > 0 && bytes.Equal(c.AuthorityKeyId, template.AuthorityKeyId), "authority key identifier (RFC 5280, Section 4.2.1.1)"},
 		{sameNames(c, template), "subject alternative names (RFC 5280, Section 4.2.1.6)"},

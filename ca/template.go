@@ -82,6 +82,7 @@ func leafTemplate(req Request, csr *x509.CertificateRequest, notBefore, notAfter
 		NotAfter:              notAfter.UTC(),
 		KeyUsage:              req.Profile.KeyUsage(KeyTypeOf(csr.PublicKey)),
 		ExtKeyUsage:           req.Profile.ExtKeyUsage(),
+		Policies:              req.Profile.policies(),
 		BasicConstraintsValid: true, // cA false, said aloud: X509-SVID consumers look for it
 		SubjectKeyId:          skid,
 		DNSNames:              req.Identity.DNS(),

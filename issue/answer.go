@@ -37,9 +37,11 @@ func CheckAnswer(c *Credential, csr []byte, o Order, now time.Time) error {
 		checkKey, checkNames, checkSubject, checkUsage, checkLife, checkShape, checkOrder,
 	} {
 		for _, d := range check(c, request, o, now) {
-			if mayPass(d.Part) && o.Profile.Tolerates(d.Part) {
+			switch {
+			case mayPass(d.Part) && slices.Contains(o.decided, d.Part):
+			case mayPass(d.Part) && o.Profile.Tolerates(d.Part):
 				tolerated = append(tolerated, d)
-			} else {
+			default:
 				grave = append(grave, d)
 			}
 		}

@@ -25,10 +25,14 @@ type Order struct {
 	// CSR, in DER, is the request as it is sent. Without Key it is somebody else's,
 	// and no key is made; with Key it is that key's: see Seal.
 	CSR []byte
+	// Replaces is the certificate that this one is to replace; nil where there is none.
+	Replaces *x509.Certificate
 	// Resume and Pending carry a slow authority's work over a crash: see ca.Request.
 	Token   [32]byte
 	Resume  []byte
 	Pending func(resume []byte) error
+
+	decided []string // parts that are the authority's to decide
 }
 
 // Obtain makes the key, asks the authority, and holds what comes back against
@@ -39,6 +43,9 @@ func Obtain(ctx context.Context, authority ca.Authority, o Order, now time.Time)
 	if err != nil {
 		return nil, err
 	}
+	if err := o.Check(now); err != nil {
+		return nil, err
+	}
 	chain, err := authority.Issue(ctx, req)
 	if err != nil {
 		return nil, err
@@ -46,6 +53,9 @@ func Obtain(ctx context.Context, authority ca.Authority, o Order, now time.Time)
 	c := &Credential{Key: key, Chain: chain}
 	if c.Roots, err = authority.Roots(ctx); err != nil {
 		return nil, fmt.Errorf("read the roots: %w", err)
+	}
+	if d, ok := authority.(ca.Decider); ok {
+		o.decided = d.Decides(req)
 	}
 	if err := CheckAnswer(c, req.CSR, o, now); err != nil {
 		explain(ctx, authority, err, nil)
@@ -55,12 +65,29 @@ func Obtain(ctx context.Context, authority ca.Authority, o Order, now time.Time)
 	return c, nil
 }
 
+// Check asks the rules of the order's own profile about all of it, whoever is to sign.
+// What they refuse is a *ca.RuleRefusal.
+func (o Order) Check(now time.Time) error {
+	kt := o.KeyType
+	switch {
+	case o.Key != nil:
+		kt = ca.KeyTypeOf(o.Key.Public())
+	case o.CSR != nil:
+		csr, err := ca.ParseCSR(o.CSR)
+		if err != nil {
+			return err
+		}
+		kt = ca.KeyTypeOf(csr.PublicKey)
+	}
+	return o.Profile.Check(o.Identity, kt, o.Validity.NotAfter.Sub(now))
+}
+
 // request is the order as an authority is asked, with the key that it is for: that
 // of the order, a new one, or none where somebody else holds it.
 func (o Order) request() (ca.Request, crypto.Signer, error) {
 	req := ca.Request{
 		CSR: o.CSR, Identity: o.Identity, Profile: o.Profile, Validity: o.Validity,
-		Service: o.Service, Namespace: o.Namespace,
+		Service: o.Service, Namespace: o.Namespace, Replaces: o.Replaces,
 		Token: o.Token, Resume: o.Resume, Pending: o.Pending,
 	}
 	key := o.Key

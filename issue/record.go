@@ -16,24 +16,27 @@ import (
 // Record is what a service's files were ordered as: enough to order them again.
 // It is kept with the files, in their Facts; nothing in it is secret.
 type Record struct {
-	Schema      string         `json:"schema"`
-	Service     string         `json:"service"`
-	Namespace   string         `json:"namespace"`
-	TrustDomain string         `json:"trustDomain"`
-	Cluster     string         `json:"clusterDomain"`
-	Kind        Kind           `json:"identity,omitempty"`
-	Datacenter  string         `json:"datacenter,omitempty"`
-	SPIFFEID    string         `json:"spiffeId,omitempty"`
-	DNS         []string       `json:"dns,omitempty"`
-	IP          []string       `json:"ip,omitempty"`
-	Email       []string       `json:"email,omitempty"`
-	URI         []string       `json:"uri,omitempty"`
-	ShortNames  bool           `json:"shortNames,omitempty"`
-	NoDNS       bool           `json:"noDefaultDns,omitempty"`
-	CommonName  string         `json:"commonName,omitempty"`
-	Subject     string         `json:"subject,omitempty"`
-	NoSubject   bool           `json:"noSubject,omitempty"`
-	Profile     string         `json:"profile"`
+	Schema      string   `json:"schema"`
+	Service     string   `json:"service"`
+	Namespace   string   `json:"namespace"`
+	TrustDomain string   `json:"trustDomain"`
+	Cluster     string   `json:"clusterDomain"`
+	Kind        Kind     `json:"identity,omitempty"`
+	Datacenter  string   `json:"datacenter,omitempty"`
+	SPIFFEID    string   `json:"spiffeId,omitempty"`
+	DNS         []string `json:"dns,omitempty"`
+	IP          []string `json:"ip,omitempty"`
+	Email       []string `json:"email,omitempty"`
+	URI         []string `json:"uri,omitempty"`
+	ShortNames  bool     `json:"shortNames,omitempty"`
+	NoDNS       bool     `json:"noDefaultDns,omitempty"`
+	CommonName  string   `json:"commonName,omitempty"`
+	Subject     string   `json:"subject,omitempty"`
+	NoSubject   bool     `json:"noSubject,omitempty"`
+	Profile     string   `json:"profile"`
+	// ProfileForm is what a profile of one's own puts into certificates, as a digest: one
+	// that is changed makes another order.
+	ProfileForm string         `json:"profileForm,omitempty"`
 	Validity    string         `json:"validity,omitempty"` // a Go duration; empty is the profile's
 	RenewAt     int            `json:"renewAt,omitempty"`  // percent of the lifetime; 0 is the default
 	KeyType     string         `json:"keyType"`
@@ -167,16 +170,19 @@ func (r Record) Wish() (Wish, error) {
 	return w, w.check()
 }
 
-// Order is the record as an order, at a time. judge, which may be nil, is as for
-// Wish.Identity; notAfter, if not zero, is an end that was asked for by date.
-func (r Record) Order(judge func(ca.Name) error, now, notAfter time.Time) (Order, []ca.Name, error) {
+// Order is the record as an order, at a time. profile is the one of the name that the
+// record has; the zero Profile stands for a built-in one. judge, which may be nil, is
+// as for Wish.Identity; notAfter, if not zero, is an end that was asked for by date.
+func (r Record) Order(profile ca.Profile, judge func(ca.Name) error, now, notAfter time.Time) (Order, []ca.Name, error) {
 	w, err := r.Wish()
 	if err != nil {
 		return Order{}, nil, err
 	}
-	o := Order{Service: r.Service, Namespace: r.Namespace}
-	if o.Profile, err = ca.ProfileByName(r.Profile); err != nil {
-		return o, nil, &WishError{"profile", err.Error()}
+	o := Order{Service: r.Service, Namespace: r.Namespace, Profile: profile}
+	if profile.Name() == "" {
+		if o.Profile, err = ca.ProfileByName(r.Profile); err != nil {
+			return o, nil, &WishError{"profile", err.Error()}
+		}
 	}
 	if o.KeyType, err = ca.ParseKeyType(r.KeyType); err != nil {
 		return o, nil, &WishError{"key type", err.Error()}
@@ -195,6 +201,22 @@ func (r Record) Order(judge func(ca.Name) error, now, notAfter time.Time) (Order
 		return o, nil, &ca.ValidityError{Problem: "a certificate must end in the future"}
 	}
 	var leftOut []ca.Name
-	o.Identity, leftOut, err = w.Identity(judge)
+	o.Identity, leftOut, err = w.Identity(bothJudge(judge, o.Profile))
+	o.Identity = o.Profile.Dress(o.Identity)
 	return o, leftOut, err
+}
+
+// bothJudge asks the authority, which may have nothing to say, and the profile.
+func bothJudge(judge func(ca.Name) error, profile ca.Profile) func(ca.Name) error {
+	if profile.Own() == nil {
+		return judge
+	}
+	return func(n ca.Name) error {
+		if judge != nil {
+			if err := judge(n); err != nil {
+				return err
+			}
+		}
+		return profile.Judge(n)
+	}
 }

@@ -18,7 +18,7 @@ func fullRecord() issue.Record {
 	return issue.Record{
 		Service: "payment", Namespace: "prod", TrustDomain: "cluster.local", Cluster: "cluster.local", Kind: issue.Consul, Datacenter: "dc1",
 		SPIFFEID: "spiffe://cluster.local/x", DNS: []string{"a.example"}, IP: []string{"10.0.0.5"}, Email: []string{"a@example.com"}, URI: []string{"urn:x"},
-		ShortNames: true, NoDNS: true, CommonName: "cn", Subject: "CN=x,O=y", NoSubject: true, Profile: "server", Validity: "48h0m0s",
+		ShortNames: true, NoDNS: true, CommonName: "cn", Subject: "CN=x,O=y", NoSubject: true, Profile: "server", ProfileForm: "f0", Validity: "48h0m0s",
 		RenewAt: 50, KeyType: "ed25519", Foreign: true, Backend: "local", Outputs: []issue.RecordOutput{
 			{To: "/etc/payment", Layouts: []string{"tls", "pem"}, Owner: "payment", Group: "payment", Mode: "0640"}},
 	}
@@ -105,7 +105,7 @@ func TestRecordOrders(t *testing.T) {
 		if test.change != nil {
 			test.change(&r)
 		}
-		o, leftOut, err := r.Order(nil, start, test.notAfter)
+		o, leftOut, err := r.Order(ca.Profile{}, nil, start, test.notAfter)
 		if err != nil || len(leftOut) > 0 {
 			t.Errorf("%s: %v, left out %v", name, err, leftOut)
 			continue
@@ -131,7 +131,7 @@ func TestRecordErrors(t *testing.T) {
 	} {
 		r := simple()
 		change(&r)
-		_, _, err := r.Order(nil, start, time.Time{})
+		_, _, err := r.Order(ca.Profile{}, nil, start, time.Time{})
 		if we, ok := errors.AsType[*issue.WishError](err); !ok || !strings.HasPrefix(we.Field, field) {
 			t.Errorf("%s: error %v", field, err)
 		}
@@ -139,13 +139,13 @@ func TestRecordErrors(t *testing.T) {
 	for _, validity := range []string{"0s", "-1h"} {
 		r := simple()
 		r.Validity = validity
-		_, _, err := r.Order(nil, start, time.Time{})
+		_, _, err := r.Order(ca.Profile{}, nil, start, time.Time{})
 		if _, ok := errors.AsType[*ca.ValidityError](err); !ok {
 			t.Errorf("validity %s: error %v", validity, err)
 		}
 	}
 	r := simple()
-	if _, _, err := r.Order(nil, start, start); err == nil {
+	if _, _, err := r.Order(ca.Profile{}, nil, start, start); err == nil {
 		t.Error("an end that is now was ordered")
 	}
 }
@@ -171,7 +171,7 @@ func FuzzRecord(f *testing.F) {
 		if len(r.Changes(r)) > 0 {
 			t.Error("a record differs from itself")
 		}
-		if o, _, err := r.Order(nil, start, time.Time{}); err == nil && (len(o.Identity.Names()) == 0 || !o.Validity.NotAfter.After(start)) {
+		if o, _, err := r.Order(ca.Profile{}, nil, start, time.Time{}); err == nil && (len(o.Identity.Names()) == 0 || !o.Validity.NotAfter.After(start)) {
 			t.Errorf("ordered %+v", o)
 		}
 	})

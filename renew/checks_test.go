@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/meshpki/meshpki/ca"
 )
 
 // good is a state in which nothing is to be done, 10 days into its life.
@@ -32,9 +34,14 @@ func TestEachCheck(t *testing.T) {
 		{"revoked", func(s *State) { s.Revoked = "Mesh issuing CA" }, 10 * day, Renew, "Mesh issuing CA is revoked"},
 		{"expired", func(*State) {}, 30 * day, Renew, "it has expired"},
 		{"expired", func(s *State) { s.ChainEnds = from.Add(10 * day) }, 10 * day, Renew, "a CA in its chain has expired"},
+		{"recalled", func(s *State) { s.Suggested = ca.RenewalWindow{Start: from.Add(day), End: from.Add(2 * day)} }, 10 * day, Renew,
+			"its authority has suggested that it be renewed by 2026-11-23 12:00 UTC"},
 		{"issuer", func(s *State) { s.Issuer = "it was signed by Old CA, which is not trusted" }, 10 * day, Renew, "it was signed by Old CA, which is not trusted"},
 		{"shorter", func(s *State) { s.ChainEnds = from.Add(12 * day) }, 10 * day, Renew,
 			"its renewal window has begun: a CA in its chain ends before it, on 2026-12-03 12:00 UTC"},
+		{"suggested", func(s *State) {
+			s.Suggested = ca.RenewalWindow{Start: from, End: from.Add(10*day + time.Second), Explanation: "https://acme.example.com/why"}
+		}, 10 * day, Renew, `its authority suggests that it be renewed between 2026-11-21 12:00 UTC and 2026-12-01 12:00 UTC: see "https://acme.example.com/why"`},
 		{"window", func(*State) {}, 20 * day, Renew, "its renewal window has begun"},
 		{"order", func(s *State) { s.Changed = "the order has changed in: dns" }, 10 * day, Renew, "the order has changed in: dns"},
 		{"roots", func(s *State) { s.Roots = "Mesh Root CA 2 is trusted as well" }, 10 * day, Deliver, "Mesh Root CA 2 is trusted as well"},

@@ -24,7 +24,7 @@ type check struct {
 // checks is the policy, in order: the first that applies and can be acted on decides.
 var checks = []check{
 	{"clock", "what is made by a wrong clock is of use to nobody, and hides what was good",
-		Refused, false, false, (*facts).clock},
+		Refused, false, false, (*facts).wrongClock},
 	{"missing", "a service without a certificate does not start",
 		Renew, false, false, (*facts).missing},
 	{"unreadable", "what cannot be read cannot be served",
@@ -35,10 +35,14 @@ var checks = []check{
 		Renew, false, false, (*facts).revoked},
 	{"expired", "an expired one is refused by everybody",
 		Renew, false, false, (*facts).expired},
+	{"recalled", "an authority that wants it replaced by now may revoke it next",
+		Renew, false, false, (*facts).recalled},
 	{"issuer", "one that leads to no trusted root is refused as well",
 		Renew, false, false, (*facts).issuer},
 	{"shorter", "with a CA in its chain it ends, whatever its own end is",
 		Renew, true, true, (*facts).shorter},
+	{"suggested", "an authority knows when it can renew many, and spreads them",
+		Renew, true, true, (*facts).suggested},
 	{"window", "renewal may fail a few times before the end",
 		Renew, true, true, (*facts).window},
 	{"order", "what is in use is not what is wanted",
@@ -57,7 +61,9 @@ type facts struct {
 	policy Policy
 	now    time.Time
 	ends   time.Time // in fact
-	at     time.Time // due by the clock
+	asked  time.Time // when its authority has it renewed; zero where it suggests nothing
+	clock  time.Time // due by the clock alone
+	at     time.Time // due by either
 	opens  time.Time // when what waits may be done; now where it need not wait
 	late   time.Time // the opening that would be too late, where that is why it need not wait
 }
@@ -66,7 +72,15 @@ func newFacts(s State, p Policy, now time.Time) *facts {
 	c := &facts{State: s, policy: p, now: now}
 	if s.known() {
 		c.ends = s.Ends()
-		c.at = p.DueAt(s.NotBefore, c.ends)
+		c.clock = p.DueAt(s.NotBefore, c.ends)
+		c.asked = p.within(s.Suggested, s.NotBefore)
+		if !c.asked.IsZero() && p.byDefault() {
+			// The suggestion counts instead of the default, as long as it is not too late.
+			c.clock = c.ends.Add(-p.margin(s.NotBefore, c.clock, c.ends))
+		}
+		if c.at = c.clock; !c.asked.IsZero() {
+			c.at = earliest(c.asked, c.clock)
+		}
 	}
 	c.opens, c.late = c.opening(now)
 	return c
@@ -89,7 +103,7 @@ func (c *facts) right() time.Time {
 	return at.Add(-slow)
 }
 
-func (c *facts) clock() string {
+func (c *facts) wrongClock() string {
 	switch {
 	case c.known() && c.NotBefore.After(c.now.Add(slow)):
 		return fmt.Sprintf("the clock is wrong: it says %s, and the certificate begins on %s", onDay(c.now), onDay(c.NotBefore))
@@ -135,17 +149,45 @@ func (c *facts) expired() string {
 func (c *facts) issuer() string { return c.Issuer }
 
 func (c *facts) shorter() string {
-	if c.known() && c.ends.Before(c.NotAfter) && !c.now.Before(c.at) {
+	if c.known() && c.ends.Before(c.NotAfter) && !c.now.Before(c.clock) {
 		return fmt.Sprintf("%s: a CA in its chain ends before it, on %s", c.policy.begun(), onDay(c.ends))
 	}
 	return ""
 }
 
 func (c *facts) window() string {
-	if c.known() && !c.now.Before(c.policy.DueAt(c.NotBefore, c.NotAfter)) {
+	due := c.clock
+	if c.asked.IsZero() || !c.policy.byDefault() {
+		due = c.policy.DueAt(c.NotBefore, c.NotAfter)
+	}
+	if c.known() && !c.now.Before(due) {
 		return c.policy.begun()
 	}
 	return ""
+}
+
+// recalled says that the window which its authority suggested is over: it is renewed
+// whatever the change windows are.
+func (c *facts) recalled() string {
+	if c.known() && !c.asked.IsZero() && !c.now.Before(c.Suggested.End) {
+		return "its authority has suggested that it be renewed by " + onDay(c.Suggested.End) + c.explained()
+	}
+	return ""
+}
+
+func (c *facts) suggested() string {
+	if c.known() && !c.asked.IsZero() && !c.now.Before(c.asked) {
+		return "its authority suggests that it be renewed between " + onDay(c.Suggested.Start) + " and " + onDay(c.Suggested.End) + c.explained()
+	}
+	return ""
+}
+
+// explained is where the authority says why.
+func (c *facts) explained() string {
+	if c.Suggested.Explanation == "" {
+		return ""
+	}
+	return ": see " + quoted(c.Suggested.Explanation)
 }
 
 func (c *facts) order() string      { return c.Changed }

@@ -79,6 +79,9 @@ func (e *Errand) kept(order issue.Order) *issue.Credential {
 // take makes an order that is with the authority already the one that is asked for,
 // as long as it is for the same and would not soon end.
 func (e *Errand) take(order *issue.Order) (err error) {
+	if err := order.Check(e.now); err != nil {
+		return err // before anything of it is written down
+	}
 	another := order.CSR != nil && !bytes.Equal(order.CSR, e.m.CSR) // somebody else's key
 	if another || e.m.NotAfter.Sub(e.now) < order.Validity.NotAfter.Sub(e.now)/2 || e.m.orderedOtherwise(e.t.Record) {
 		e.m.Key, e.m.CSR, e.m.Resume, e.m.NotAfter = nil, nil, nil, time.Time{}

@@ -72,6 +72,9 @@ func (p *pass) look(ctx context.Context, t *Target, out ca.Outlook) *View {
 	v.State.NotBefore, v.State.NotAfter = v.Leaf.NotBefore, v.Leaf.NotAfter
 	v.State.IssuerUntil = out.Until
 	v.State.Revoked = revokedIn(p.revoked, v.wanted)
+	if out.Renewal != nil {
+		v.State.Suggested = out.Renewal(ctx, v.Leaf)
+	}
 	v.order(lead, t)
 	v.issuer(lead, out)
 	v.ends(out)

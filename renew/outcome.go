@@ -1,6 +1,10 @@
 package renew
 
-import "time"
+import (
+	"time"
+
+	"github.com/meshpki/meshpki/ca"
+)
 
 // Outcome is the result of a decision.
 type Outcome string
@@ -34,6 +38,9 @@ type State struct {
 	ChainEnds time.Time
 	// IssuerUntil is the latest end that its authority could give now; zero where unknown.
 	IssuerUntil time.Time
+	// Suggested is the time in which its authority suggests that it be renewed; zero
+	// where it suggests none.
+	Suggested ca.RenewalWindow
 	// Seen is the latest moment that is known to have been, such as that of the last
 	// pass; zero where unknown. A clock that is behind it is wrong.
 	Seen time.Time

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/bits"
 	"time"
+
+	"github.com/meshpki/meshpki/ca"
 )
 
 // DefaultPercent is the part of a certificate's lifetime after which it is due.
@@ -83,6 +85,21 @@ func (p Policy) putOff(part uint64, life, left time.Duration) time.Duration {
 	span := min(life/100*time.Duration(min(p.Jitter, 100)), left/2)
 	by, _ := bits.Mul64(uint64(span), part)
 	return time.Duration(by)
+}
+
+// byDefault tells whether nobody has said when it is to be renewed.
+func (p Policy) byDefault() bool { return p.Percent == 0 && p.Before == 0 }
+
+// within is the moment of a window in which its name is renewed: spread evenly over
+// names (RFC 9773, Section 4.2), and the same for a name each time. It is not before
+// the certificate's beginning; zero where no window is suggested.
+func (p Policy) within(w ca.RenewalWindow, notBefore time.Time) time.Time {
+	if w.IsZero() {
+		return time.Time{}
+	}
+	sum := sha256.Sum256([]byte("renewal window " + p.Name))
+	after, _ := bits.Mul64(uint64(w.End.Sub(w.Start)), binary.BigEndian.Uint64(sum[:8]))
+	return latest(w.Start.Add(time.Duration(after)), notBefore).UTC().Truncate(time.Second)
 }
 
 // margin is how long before its end a certificate is renewed whatever the change

@@ -17,6 +17,8 @@ type Target struct {
 	Name string
 	// Record is the order: as the manifest has it or, without one, as it was given.
 	Record issue.Record
+	// Profile is the one that the record names; zero where that is a built-in one.
+	Profile ca.Profile
 	// Places are all places of its files. One without layouts keeps the order alone.
 	Places []Place
 	Policy Policy
@@ -52,7 +54,9 @@ type Known struct {
 	Err     error
 	// Record is the order that is kept with the set; it is read once, here.
 	Record issue.Record
-	Unread error // why it is not: there is none, or it is damaged
+	// Profile is the one that the record names; zero where that is a built-in one.
+	Profile ca.Profile
+	Unread  error // why it is not: there is none, or it is damaged
 }
 
 // Ask looks at a place.

@@ -111,10 +111,11 @@ func (w *work) order(authority ca.Authority) (issue.Order, error) {
 	if j, ok := authority.(ca.Judge); ok {
 		judge = j.Judge
 	}
-	order, _, err := w.t.Record.Order(judge, w.now, time.Time{})
+	order, _, err := w.t.Record.Order(w.t.Profile, judge, w.now, time.Time{})
 	if err != nil {
 		return order, err
 	}
+	order.Replaces = w.v.Leaf
 	if w.t.ReuseKey && w.v.lead >= 0 {
 		if order.Key, err = keyOf(w.v.seen[w.v.lead].set); err != nil {
 			return order, fmt.Errorf("use the key in place again: %w", err)

@@ -20,7 +20,7 @@ func Registry() *backends.Registry {
 				if err != nil {
 					return nil, err
 				}
-				d.URLs = o.URLs
+				d.URLs, d.Ledger().OpenKey = o.URLs, o.OpenKey
 				if file.IsRootName(name) {
 					return nil, &backends.RefError{Ref: "local:" + name, Problem: "is the root: it signs intermediates, and they sign for services"}
 				}

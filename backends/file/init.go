@@ -27,7 +27,7 @@ var (
 	ErrKeyFile    = errors.New("the file for the root's key exists already")
 	ErrRecovered  = errors.New("an earlier ca init was interrupted; it has been finished now")
 	errBadCAName  = errors.New("is no name for an authority: lower-case letters, digits and '-' only, 1 to 63 of them, not \"root\" or \"log\"")
-	errOneKey     = errors.New("the key URIs of root and intermediate name one key, and each must have its own")
+	errOneKey     = errors.New("two of the key URIs name one key, and each must have its own")
 	errIncomplete = errors.New("the directory holds part of an authority and no record of how it came there")
 )
 
@@ -45,8 +45,10 @@ type InitOptions struct {
 	// RootKeyURI and KeyURI say where the keys are made, or are already, if not in
 	// files; Open opens them.
 	RootKeyURI, KeyURI string
-	Open               backends.KeyOpener
-	Now                func() time.Time
+	// LogKeyURI is the same for the ledger's key.
+	LogKeyURI string
+	Open      backends.KeyOpener
+	Now       func() time.Time
 }
 
 // Everything is made in stagingName first. Its renaming to readyName is the
@@ -296,6 +298,7 @@ func makeCAs(ctx context.Context, staging string, o InitOptions, rootKey, issuin
 	var made [2]*x509.Certificate
 	ledger := NewLedger(staging)
 	ledger.origin = o.Settings.origin()
+	ledger.OpenKey, ledger.newKeyURI, ledger.others = o.Open, o.LogKeyURI, []crypto.PublicKey{rootKey.Public(), issuingKey.Public()}
 	root, err := ca.NewRoot(ctx, o.Root, rootKey, ledger, o.Now())
 	if err != nil {
 		return made, err

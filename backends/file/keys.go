@@ -89,7 +89,7 @@ func (c *census) bare(name string, from KeySource) (*ca.Issuer, error) {
 	if err != nil {
 		return nil, err
 	}
-	issuer := &ca.Issuer{Certificate: a.Certificate, Above: a.Above, Behind: c.behind(a), Signer: key, Ledger: c.d.Ledger(), Trusted: roots, Now: c.d.now}
+	issuer := &ca.Issuer{Certificate: a.Certificate, Name: a.Name, Above: a.Above, Behind: c.behind(a), Signer: key, Ledger: c.d.Ledger(), Trusted: roots, Now: c.d.now}
 	if err := issuer.Validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", where, err)
 	}
@@ -146,18 +146,33 @@ func (d *Directory) keyPlace(name string) (path, uri string, err error) {
 	if _, err := os.Lstat(d.keyPath(name)); err == nil || errors.Is(err, fs.ErrPermission) {
 		return d.keyPath(name), "", nil
 	}
-	data, err := os.ReadFile(d.uriPath(name))
+	uri, err = readURI(d.uriPath(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", "", nil
 	}
+	return "", uri, err
+}
+
+// readURI reads a file with a key URI.
+func readURI(path string) (string, error) {
+	data, err := os.ReadFile(path)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
-	uri = strings.TrimSuffix(string(data), "\n")
+	uri := strings.TrimSuffix(string(data), "\n")
 	if uri == "" || len(uri) > maxURI || !strings.Contains(uri, ":") || strings.ContainsAny(uri, "\r\n\x00") {
-		return "", "", fmt.Errorf("%s %w", d.uriPath(name), errBadURI)
+		return "", fmt.Errorf("%s %w", path, errBadURI)
 	}
-	return "", uri, nil
+	return uri, nil
+}
+
+// LogKeyURI is the key URI of the ledger's key; "" where it is in a file.
+func (d *Directory) LogKeyURI() (string, error) {
+	uri, err := readURI(filepath.Join(d.path, keysDir, logURIName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return uri, err
 }
 
 // KeyPlace finds the key of an authority, also of one that is only asked for: a file

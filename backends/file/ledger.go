@@ -3,6 +3,7 @@ package file
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/meshpki/meshpki/backends"
 	"github.com/meshpki/meshpki/backends/file/tilelog"
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/durable"
@@ -30,6 +32,12 @@ type Ledger struct {
 	dir    string // the state directory
 	origin string // of a log that is yet to be made
 	copyTo string // where a copy of each checkpoint goes; "" is nowhere
+
+	// OpenKey opens the log's key where a key URI names it; it may be nil. It does not
+	// change once the ledger is in use.
+	OpenKey   backends.KeyOpener
+	newKeyURI string             // where the key of a log that is yet to be made shall be
+	others    []crypto.PublicKey // which it may not be
 
 	turn   chan struct{} // whoever has put something into it appends for all
 	writer *tilelog.Writer
@@ -51,6 +59,7 @@ var (
 const (
 	logName      = "log"
 	logKeyName   = logName + ".key" // in keys/
+	logURIName   = logName + ".uri" // instead of it, where the key is elsewhere
 	logPubName   = logName + ".pub" // in ca/
 	firstLedger  = "entries.jsonl"
 	spareName    = "checkpoint.spare" // in cache/
@@ -375,10 +384,13 @@ func (l *Ledger) decode(data []byte, number int64) (ca.Entry, error) {
 	return e, nil
 }
 
-// signer reads the log's key.
+// signer opens the log's key.
 func (l *Ledger) signer() (note.Signer, error) {
 	name := l.path(keysDir, logKeyName)
 	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return l.signerElsewhere(err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -387,4 +399,20 @@ func (l *Ledger) signer() (note.Signer, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return signer, nil
+}
+
+// signerElsewhere opens the key that log.uri names; missing where there is none.
+func (l *Ledger) signerElsewhere(missing error) (note.Signer, error) {
+	uri, err := readURI(l.path(keysDir, logURIName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, missing
+	}
+	if err != nil {
+		return nil, err
+	}
+	key, err := l.openURI(uri, "")
+	if err != nil {
+		return nil, fmt.Errorf("the log's key: %w", err)
+	}
+	return newDeviceSigner(l.origin, key)
 }

@@ -2,22 +2,26 @@ package file
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/meshpki/meshpki/backends/file/tilelog"
+	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/durable"
+	"github.com/meshpki/meshpki/internal/pemfile"
 )
 
-// The log's key is an Ed25519 key in the form of a note's signer. Its public half,
-// a verifier key, lies beside the certificates: who may not read the one still
-// verifies with the other.
+// The log's key is an Ed25519 key in the form of a note's signer, or one that a key
+// URI names: Ed25519 or ECDSA. Its public half, a verifier key, lies beside the
+// certificates: who may not read the one still verifies with the other.
 
 // origin names the log of a directory: its trust domain, and the authority's name
 // made into a label.
@@ -48,11 +52,13 @@ func ParseLogKey(data []byte) (note.Verifier, error) {
 	if strings.HasPrefix(text, "PRIVATE+KEY+") {
 		return nil, errors.New("this is a private key; the public one begins with the log's origin")
 	}
-	key, err := note.NewVerifier(text)
-	if err != nil {
-		return nil, errors.New("it is no public key of a log: origin+hash+key, in one line")
+	if key, err := note.NewVerifier(text); err == nil {
+		return key, nil
 	}
-	return key, nil
+	if key, err := parseECDSAKey(text); err == nil {
+		return key, nil
+	}
+	return nil, errors.New("it is no public key of a log: origin+hash+key, in one line")
 }
 
 var errLogKey = errors.New("it is no private key of a log")
@@ -88,15 +94,11 @@ func (l *Ledger) make() (note.Signer, error) {
 			return nil, &LedgerError{Path: l.path(logDir, "checkpoint"), Entry: -1, Problem: "it is missing, and there are entries"}
 		}
 	}
-	secret, public, err := newLogKey(l.origin)
+	signer, public, kept, err := l.newKey()
 	if err != nil {
 		return nil, err
 	}
-	signer, err := parseLogSigner([]byte(secret))
-	if err != nil {
-		return nil, err
-	}
-	key, err := note.NewVerifier(public)
+	key, err := ParseLogKey([]byte(public))
 	if err != nil {
 		return nil, err
 	}
@@ -123,8 +125,43 @@ func (l *Ledger) make() (note.Signer, error) {
 	if err := durable.WriteFile(l.path(caDir, logPubName), []byte(public+"\n"), publicMode); err != nil {
 		return nil, err
 	}
-	if err := durable.WriteFile(l.path(keysDir, logKeyName), []byte(secret+"\n"), secretMode); err != nil {
+	if err := durable.WriteFile(l.path(keysDir, kept.name), []byte(kept.text+"\n"), secretMode); err != nil {
 		return nil, fmt.Errorf("make the log's key: %w", err)
 	}
 	return signer, nil
+}
+
+// keptKey is what the directory keeps of a log's private key: the key, or its URI.
+type keptKey struct{ name, text string }
+
+// newKey makes the log's key: in a file, or where newKeyURI says.
+func (l *Ledger) newKey() (signer note.Signer, public string, kept keptKey, err error) {
+	if l.newKeyURI == "" {
+		secret, public, err := newLogKey(l.origin)
+		if err != nil {
+			return nil, "", keptKey{}, err
+		}
+		signer, err := parseLogSigner([]byte(secret))
+		return signer, public, keptKey{logKeyName, secret}, err
+	}
+	key, err := l.openURI(l.newKeyURI, ca.ECP256)
+	if err != nil {
+		return nil, "", keptKey{}, err
+	}
+	if slices.ContainsFunc(l.others, func(pub crypto.PublicKey) bool { return pemfile.SamePublicKey(pub, key.Public()) }) {
+		return nil, "", keptKey{}, errOneKey
+	}
+	public, err = logVerifierKey(l.origin, key.Public())
+	if err != nil {
+		return nil, "", keptKey{}, err
+	}
+	signer, err = newDeviceSigner(l.origin, key)
+	return signer, public, keptKey{logURIName, l.newKeyURI}, err
+}
+
+func (l *Ledger) openURI(uri string, create ca.KeyType) (crypto.Signer, error) {
+	if l.OpenKey == nil {
+		return nil, fmt.Errorf("the log's key: %w", errNoOpener)
+	}
+	return l.OpenKey(logName, uri, create)
 }

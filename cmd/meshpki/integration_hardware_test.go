@@ -85,8 +85,8 @@ func TestIntegrationPKCS11(t *testing.T) {
 		return a
 	}
 	root, issuing := token+";object=mesh-root;id=01", token+";object=mesh-issuing;id=02"
-	do(0, "ca", "init", "--root-key", root, "--intermediate-key", issuing, "--key-type", "ec-p384")
-	for _, name := range []string{"root.key", "issuing.key"} {
+	do(0, "ca", "init", "--root-key", root, "--intermediate-key", issuing, "--log-key", token+";object=mesh-log;id=09", "--key-type", "ec-p384")
+	for _, name := range []string{"root.key", "issuing.key", "log.key"} {
 		if _, err := os.Lstat(filepath.Join(dir, "keys", name)); !os.IsNotExist(err) {
 			t.Errorf("%s is a file: %v", name, err)
 		}

@@ -51,9 +51,9 @@ func (l Log) damage(name string, entry int64, format string, args ...any) *Damag
 // Checkpoint reads the newest checkpoint and verifies its signature. One that is
 // not what was written, or is not there, is *Damage.
 func (l Log) Checkpoint() (Checkpoint, error) {
-	const patience = 5
+	const patience, least = 100, 5
 	for try := 1; ; try++ {
-		raw, err := readFile(l.path(checkpointName), maxCheckpoint)
+		raw, current, err := l.readCheckpoint()
 		if errors.Is(err, fs.ErrNotExist) {
 			return Checkpoint{}, l.damage(checkpointName, -1, "it is missing")
 		}
@@ -61,15 +61,34 @@ func (l Log) Checkpoint() (Checkpoint, error) {
 			return Checkpoint{}, err
 		}
 		c, err := parseOwn(raw, l.Key)
-		if err == nil {
+		// Between its opening and its reading a file can have become the one that the
+		// next checkpoint is written into: what it says may never be published.
+		if err == nil && (current || try >= patience) {
 			return c, nil
 		}
-		// Between its opening and its reading a file can have become the one that the
-		// next checkpoint is written into.
-		if try == patience {
+		if err != nil && (current && try >= least || try >= patience) {
 			return Checkpoint{}, l.damage(checkpointName, -1, "%v", err)
 		}
 	}
+}
+
+// readCheckpoint reads the checkpoint's file, and tells whether it still is that
+// once it has been read.
+func (l Log) readCheckpoint() (raw []byte, current bool, err error) {
+	f, err := os.Open(l.path(checkpointName))
+	if err != nil {
+		return nil, false, err
+	}
+	defer f.Close()
+	if raw, err = readOpen(f, maxCheckpoint); err != nil {
+		return nil, false, err
+	}
+	was, err := f.Stat()
+	if err != nil {
+		return nil, false, err
+	}
+	is, err := os.Stat(l.path(checkpointName))
+	return raw, err == nil && os.SameFile(was, is), err
 }
 
 // readFile reads a file of at most so many bytes.
@@ -79,12 +98,16 @@ func readFile(name string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	return readOpen(f, most)
+}
+
+func readOpen(f *os.File, most int64) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
 	if info.Size() > most {
-		return nil, &Damage{name, -1, fmt.Sprintf("%d bytes are more than it can have", info.Size())}
+		return nil, &Damage{f.Name(), -1, fmt.Sprintf("%d bytes are more than it can have", info.Size())}
 	}
 	data := make([]byte, info.Size())
 	n, err := io.ReadFull(f, data)

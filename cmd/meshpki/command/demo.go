@@ -167,7 +167,7 @@ func (d *demo) member(ctx context.Context, service string) (*tls.Certificate, er
 // obtainTLS gets a credential in memory, for a TLS client.
 func obtainTLS(ctx context.Context, authority ca.Authority, service string, now, notAfter time.Time) (*tls.Certificate, error) {
 	r := issue.Record{Service: service, Namespace: "default", TrustDomain: "cluster.local", Cluster: "cluster.local"}
-	order, _, err := r.Order(nil, now, notAfter)
+	order, _, err := r.Order(ca.Profile{}, nil, now, notAfter)
 	if err != nil {
 		return nil, err
 	}

@@ -94,7 +94,7 @@ func (c *call) open() (*file.Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.URLs = c.urls
+	d.URLs, d.Ledger().OpenKey = c.urls, c.openKey
 	return d, nil
 }
 
@@ -152,7 +152,7 @@ func (c *call) openKeeping() (*file.Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.URLs = c.urls
+	d.URLs, d.Ledger().OpenKey = c.urls, c.openKey
 	return d, nil
 }
 

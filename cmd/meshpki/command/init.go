@@ -80,6 +80,7 @@ func initCommand() *command {
 			text("root-passphrase-file", "the first line of `FILE` is the passphrase of the root's key"),
 			text("root-key", "keep the root's key where this key `URI` says: it is made there, unless it is there already"),
 			text("intermediate-key", "keep the intermediate's key where this key `URI` says"),
+			text("log-key", "keep the key that signs the ledger's checkpoints where this key `URI` says"),
 			text("offline-root", "write the root's key to `FILE` and not into the directory"),
 		)...),
 		run: runInit,
@@ -174,8 +175,8 @@ func (c *call) initOptions() (file.InitOptions, spiffeid.TrustDomain, error) {
 
 // keyURIs reads where the keys are to be, if not in files.
 func (c *call) keyURIs(o *file.InitOptions) error {
-	o.RootKeyURI, o.KeyURI, o.Open = c.String("root-key"), c.String("intermediate-key"), c.openKey
-	for _, name := range []string{"root-key", "intermediate-key"} {
+	o.RootKeyURI, o.KeyURI, o.LogKeyURI, o.Open = c.String("root-key"), c.String("intermediate-key"), c.String("log-key"), c.openKey
+	for _, name := range []string{"root-key", "intermediate-key", "log-key"} {
 		if ref := c.String(name); ref != "" && !c.env.Registry.IsKey(ref) {
 			return usagef("--%s: that is no key URI: pkcs11:…, tpmkms:… or awskms:… would be", name)
 		}

@@ -62,7 +62,7 @@ func issueFlags() []cli.Flag {
 		text("common-name", "the subject's common `NAME` (default: the service's name)"),
 		text("subject", "the whole subject, a `DN`: CN=payment,O=Example"),
 		toggle("no-subject", "leave the subject empty"),
-		text("profile", "what it may be used for: `"+strings.Join(ca.ProfileNames(), "|")+"` (default workload)"),
+		text("profile", "what it may be used for; the manifest may have more: `"+strings.Join(ca.ProfileNames(), "|")+"` (default workload)"),
 		text("validity", "how long it lives, a `DURATION`: 30d, 24h (default 30d, cut to the issuer's end)"),
 		text("not-after", "when it ends, a `TIME`: RFC 3339, or a duration from now"),
 		text("key-type", "the kind of key: `"+keyTypeNames("|")+"` (default ec-p256)"),
@@ -109,6 +109,7 @@ type job struct {
 	c        *call
 	dir      *file.Directory
 	record   issue.Record
+	profile  ca.Profile // that the record names
 	notAfter time.Time
 	csr      []byte
 	from     string // issue.FromManifest, or by hand
@@ -145,6 +146,16 @@ func (c *call) job(ctx context.Context) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := oneOf("profile", r.Profile, m.ProfileNames()); err != nil {
+		return nil, err
+	}
+	if j.profile, err = m.Profile(r.Profile); err != nil {
+		return nil, err
+	}
+	r.ProfileForm = j.profile.Form()
+	if !c.IsSet("key-type") {
+		r.KeyType = string(j.profile.KeyType())
+	}
 	if r.Backend == "" && m != nil {
 		r.Backend = backendOf(m)
 	}
@@ -165,7 +176,7 @@ func (c *call) job(ctx context.Context) (*job, error) {
 	}
 	r.Foreign = j.csr != nil
 	j.record = r
-	if _, _, err := r.Order(nil, c.env.Now(), j.notAfter); err != nil {
+	if _, _, err := r.Order(j.profile, nil, c.env.Now(), j.notAfter); err != nil {
 		return nil, err
 	}
 	return j, j.places(c.values("out"), c.values("layout"), c.String("swap"))
@@ -187,10 +198,7 @@ func (c *call) checkIssueFlags() error {
 	for _, k := range issue.Kinds() {
 		kinds = append(kinds, string(k))
 	}
-	if err := oneOf("identity", c.String("identity"), kinds); err != nil {
-		return err
-	}
-	return oneOf("profile", c.String("profile"), ca.ProfileNames())
+	return oneOf("identity", c.String("identity"), kinds)
 }
 
 // recordOfFlags is the order as the flags give it; what they do not is left empty.

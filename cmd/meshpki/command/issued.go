@@ -79,7 +79,7 @@ func (j *job) run(ctx context.Context) (*issued, error) {
 // issue has the certificate made and delivers it.
 func (j *job) issue(ctx context.Context, authority ca.Authority) (*issued, error) {
 	now := j.c.env.Now()
-	order, leftOut, err := j.record.Order(judgeOf(authority), now, j.notAfter)
+	order, leftOut, err := j.record.Order(j.profile, judgeOf(authority), now, j.notAfter)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +158,7 @@ func (j *job) plan(ctx context.Context) (*issued, error) {
 	if err != nil {
 		return nil, err
 	}
-	order, leftOut, err := j.record.Order(judgeOf(authority), j.c.env.Now(), j.notAfter)
+	order, leftOut, err := j.record.Order(j.profile, judgeOf(authority), j.c.env.Now(), j.notAfter)
 	if err != nil {
 		return nil, err
 	}
@@ -371,7 +371,11 @@ func (j *job) tellLeftOut(i *issued) {
 			}
 			names = append(names, n.Value)
 		}
-		j.c.notice("left out, for the CA's constraints do not permit them: %s", strings.Join(names, ", "))
+		who := "the CA's constraints do"
+		if own := j.profile.Own(); own != nil && len(own.Allow)+len(own.Forbid) > 0 {
+			who = "profile " + own.Name + " or the CA's constraints do"
+		}
+		j.c.notice("left out, for %s not permit them: %s", who, strings.Join(names, ", "))
 	}
 	if id := i.record.SPIFFEID; id != "" && !strings.HasPrefix(id, "spiffe://"+i.record.TrustDomain+"/") {
 		j.c.notice("%s belongs to another trust domain than this authority's, %s", id, i.record.TrustDomain)
@@ -400,6 +404,7 @@ func (i *issued) document() ui.IssuedService {
 		d.URIs = append(d.URIs, u.String())
 	}
 	d.SPIFFEID, d.NotSVID = svid(leaf)
+	_, d.Purposes = ca.UsageNames(leaf.KeyUsage, leaf.ExtKeyUsage)
 	for _, to := range i.j.shown {
 		place := ui.IssuedPlace{To: to}
 		for _, name := range i.j.names {

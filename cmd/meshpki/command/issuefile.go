@@ -83,12 +83,23 @@ func (c *call) manifestJob(d *file.Directory, m *config.Manifest, s *config.Serv
 	j := &job{c: c, dir: d, force: c.Bool("force"), ifDue: true, dry: c.Bool("dry-run"), from: issue.FromManifest}
 	r := issue.Record{
 		Service: s.Name, Namespace: m.NamespaceOf(s), Kind: issue.Kind(s.Identity), SPIFFEID: s.SPIFFEID,
-		DNS: s.DNS, IP: s.IP, Email: s.Email, URI: s.URI, CommonName: s.CommonName,
+		Datacenter: s.Datacenter, TrustDomain: s.Trust,
+		DNS: s.DNS, IP: s.IP, Email: s.Email, URI: s.URI, ShortNames: s.ShortNames, NoDNS: s.NoDNS,
+		CommonName: s.CommonName, Subject: s.Subject, NoSubject: s.NoSubject,
 		Profile: orElse(s.Profile, orElse(m.Defaults.Profile, "workload")),
-		KeyType: orElse(s.KeyType, orElse(m.Defaults.KeyType, "ec-p256")),
 	}
+	var err error
+	if j.profile, err = m.Profile(r.Profile); err != nil {
+		return nil, wrong("profile", err)
+	}
+	r.ProfileForm = j.profile.Form()
+	r.KeyType = orElse(s.KeyType, orElse(m.Defaults.KeyType, string(j.profile.KeyType())))
 	settle(&r, d, m)
-	if life := orElse(s.Validity, m.Defaults.Validity); life != "" {
+	life := s.Validity
+	if own := j.profile.Own(); life == "" && (own == nil || own.Validity == 0) {
+		life = m.Defaults.Validity
+	}
+	if life != "" {
 		v, err := config.ParseDuration(life)
 		if err != nil {
 			return nil, wrong("validity", err)
@@ -96,7 +107,6 @@ func (c *call) manifestJob(d *file.Directory, m *config.Manifest, s *config.Serv
 		r.Validity = v.String()
 	}
 	if at := orElse(s.RenewAt, m.Defaults.RenewAt); at != "" {
-		var err error
 		if r.RenewAt, err = config.ParsePercent(at); err != nil {
 			return nil, wrong("renewAt", err)
 		}
@@ -113,7 +123,7 @@ func (c *call) manifestJob(d *file.Directory, m *config.Manifest, s *config.Serv
 	if err := j.manifestPlaces(m, s); err != nil {
 		return nil, wrong("outputs", err)
 	}
-	if _, _, err := j.record.Order(nil, c.env.Now(), j.notAfter); err != nil {
+	if _, _, err := j.record.Order(j.profile, nil, c.env.Now(), j.notAfter); err != nil {
 		return nil, wrong("", err)
 	}
 	return j, nil

@@ -93,12 +93,16 @@ func lifeOf(res renew.Result) (renew.Life, error) {
 			life.NotAfter = res.Leaf.NotAfter
 		}
 	}
-	profile, err := ca.ProfileByName(t.Record.Profile)
-	if err != nil {
-		return life, err
+	profile := t.Profile
+	if profile.Name() == "" {
+		var err error
+		if profile, err = ca.ProfileByName(t.Record.Profile); err != nil {
+			return life, err
+		}
 	}
 	life.Lifetime = profile.Validity()
 	if t.Record.Validity != "" {
+		var err error
 		if life.Lifetime, err = time.ParseDuration(t.Record.Validity); err != nil {
 			return life, err
 		}

@@ -220,6 +220,10 @@ func (k *care) unlistedTarget(ctx context.Context, s *file.Store) (*renew.Target
 			j.record.Outputs[i].To = own
 		}
 	}
+	if j.profile, err = k.m.Profile(r.Profile); err != nil {
+		return t, err
+	}
+	j.record.ProfileForm = j.profile.Form()
 	if err := j.open(own); err != nil {
 		return t, err
 	}
@@ -236,7 +240,7 @@ func (k *care) unlistedTarget(ctx context.Context, s *file.Store) (*renew.Target
 // target is what a job orders, as renewal sees it.
 func (j *job) target(reuse bool) *renew.Target {
 	t := &renew.Target{
-		Name: j.label(), Record: j.record, Policy: j.policy(), Backend: j.backend, ReuseKey: reuse,
+		Name: j.label(), Record: j.record, Profile: j.profile, Policy: j.policy(), Backend: j.backend, ReuseKey: reuse,
 	}
 	t.Policy.Name, t.Policy.Jitter = t.Name, renew.DefaultJitter
 	for i, o := range j.outputs {

@@ -223,18 +223,27 @@ func (k *care) unitKeys(u *renew.Unit) error {
 		switch {
 		case a.Root(): // signs no leaf
 		case a.KeyURI != "":
-			scheme := keyScheme(a.KeyURI)
-			if networkKeys[scheme] {
-				u.Network = append(u.Network, "the key of "+a.Name+" ("+scheme+")")
-			} else {
-				u.Devices = append(u.Devices, a.Name+" ("+scheme+")")
-			}
+			unitKey(u, a.Name, a.KeyURI)
 		case a.Encrypted && u.Passphrase == "":
 			return usagef("the key of %s is encrypted, and nobody is there to be asked", a.Name).
 				withHint("--passphrase-file names the file with its passphrase")
 		}
 	}
-	return nil
+	logKey, err := k.dir.LogKeyURI()
+	if err == nil && logKey != "" {
+		unitKey(u, "the ledger", logKey)
+	}
+	return err
+}
+
+// unitKey notes where a key is that is not in a file.
+func unitKey(u *renew.Unit, name, uri string) {
+	scheme := keyScheme(uri)
+	if networkKeys[scheme] {
+		u.Network = append(u.Network, "the key of "+name+" ("+scheme+")")
+	} else {
+		u.Devices = append(u.Devices, name+" ("+scheme+")")
+	}
 }
 
 // shortest notes a lifetime.

@@ -76,6 +76,12 @@ func (s *Service) check(c cursor) *Error {
 			return c.wrong("namespace", allowed, quote(s.Namespace))
 		}
 	}
+	switch {
+	case s.Identity == "consul" && s.Datacenter == "":
+		return c.wrong("identity", "consul names its services by datacenter: datacenter is missing")
+	case s.Identity != "consul" && s.Datacenter != "":
+		return c.wrong("datacenter", "belongs to the identity consul")
+	}
 	if hook, ok := c.n.find("hook"); ok && len(s.Hook) == 0 {
 		return c.wrong("hook", "an empty hook: give it the words of a command, or leave %s out", hook.key)
 	}
@@ -142,6 +148,9 @@ func (r *reader) finish() *Error {
 		if near := Nearest(ref.name, known); near != "" {
 			err.Hint = "did you mean " + near + "?"
 		}
+		return err
+	}
+	if err := r.profiles(); err != nil {
 		return err
 	}
 	lines := map[string]int{}

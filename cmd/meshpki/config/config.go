@@ -36,16 +36,15 @@ func Load(path string) (*Manifest, error) {
 // Parse reads a manifest from YAML in UTF-8; name stands for the file in errors.
 // Every error is an *Error, the first that was found. It is safe for concurrent use.
 func Parse(name string, data []byte) (*Manifest, error) {
-	m, err := parse(data)
+	m, err := parse(name, data)
 	if err != nil {
 		err.File = name
 		return nil, err
 	}
-	m.File = name
 	return m, nil
 }
 
-func parse(data []byte) (*Manifest, *Error) {
+func parse(name string, data []byte) (*Manifest, *Error) {
 	if len(data) > pemfile.MaxSize {
 		return nil, &Error{Problem: "larger than 16 MiB: a manifest is at most that", Err: pemfile.ErrTooLarge}
 	}
@@ -54,6 +53,7 @@ func parse(data []byte) (*Manifest, *Error) {
 		return nil, err
 	}
 	r := newReader()
+	r.m.File = name
 	if err := split(src, r.take); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/meshpki/meshpki/ca"
 )
 
 // reader turns nodes into the manifest's structs, by their tags, and checks
@@ -18,6 +20,7 @@ type reader struct {
 	lines  map[string]int // of the manifest's keys
 	first  Place          // of the first of them
 	later  []reference
+	named  []reference // profiles
 }
 
 // step is one step down into the manifest: a key, or an item's number.
@@ -309,6 +312,9 @@ func (r *reader) text(n *node, v reflect.Value, f *field) *Error {
 	}
 	if f.is == "backend" && n.text != "local" && !strings.Contains(n.text, ":") {
 		r.later = append(r.later, reference{n.Place, r.wrong(n.Place, "").Field, n.text})
+	}
+	if f.is == "profile" && !slices.Contains(ca.ProfileNames(), n.text) {
+		r.named = append(r.named, reference{n.Place, r.wrong(n.Place, "").Field, n.text})
 	}
 	v.SetString(n.text)
 	return nil

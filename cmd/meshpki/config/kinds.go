@@ -53,6 +53,11 @@ var forms = map[string]form{
 	"endpoint":       {checkEndpoint, ""},
 	"ARN":            {checkARN, arnPattern},
 	"signer name":    {checkSignerName, signerPattern},
+	"profile":        {checkProfileName, profilePattern},
+	"profile name":   {checkNewProfile, profilePattern},
+	"usage":          {checkUsage, ""},
+	"policy":         {checkOID, `^[0-2](\.[0-9]+)+$`},
+	"subject":        {checkSubject, ""},
 	"CRL address":    {located(ca.CheckCRLURL), `^(http|ldap)://`},
 	"OCSP address":   {located(ca.CheckOCSPURL), `^http://`},
 	"issuer address": {located(ca.CheckCAIssuersURL), `^(http|ldap)://`},
@@ -68,6 +73,7 @@ const (
 	variablePattern  = `^[A-Za-z_][A-Za-z0-9_]*$`
 	unitPattern      = `^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,254}$`
 	arnPattern       = `^arn:[^:]+:acm-pca:[^:]+:[0-9]{12}:certificate-authority/`
+	profilePattern   = `^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`
 	signerPattern    = `^[a-z0-9.-]+/[A-Za-z0-9._-]+$`
 )
 

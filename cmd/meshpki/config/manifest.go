@@ -1,6 +1,9 @@
 package config
 
-import "github.com/meshpki/meshpki/renew"
+import (
+	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/renew"
+)
 
 // The structs below are the manifest as it is written. Their tags say what the
 // reader (decode.go), the JSON schema (schema.go) and the tests go by:
@@ -29,8 +32,11 @@ type Manifest struct {
 	Backends      map[string]Backend `yaml:"backends" is:"entry name" doc:"Backends with settings of their own, by name."`
 	CheckpointTo  string             `yaml:"checkpointTo" like:"/var/log/meshpki/checkpoint" doc:"A file, best on another disk, that keeps a copy of the ledger's checkpoint."`
 	URLs          URLs               `yaml:"urls" doc:"Where others learn more about a certificate: these stand in what the local authorities sign."`
+	Profiles      map[string]Profile `yaml:"profiles" is:"profile name" doc:"Kinds of certificates of your own, by name, beside workload, server, client and peer."`
 	Defaults      Defaults           `yaml:"defaults" doc:"What a service is given where it says nothing itself."`
 	Services      []Service          `yaml:"services" doc:"The certificates under care."`
+
+	made map[string]ca.Profile `yaml:"-"` // of Profiles
 }
 
 // URLs are where others learn more about a certificate of a local authority; the
@@ -46,7 +52,7 @@ type Defaults struct {
 	Namespace string  `yaml:"namespace" is:"label" like:"prod" doc:"The namespace; without it, default."`
 	Validity  string  `yaml:"validity" is:"validity" like:"30d" doc:"How long a certificate lives; without it, what its profile says."`
 	RenewAt   string  `yaml:"renewAt" is:"percent" like:"66%" doc:"When it is due for renewal: the part of its lifetime that has passed."`
-	Profile   string  `yaml:"profile" like:"workload" doc:"What a certificate may be used for: workload, server, client or peer."`
+	Profile   string  `yaml:"profile" is:"profile" like:"workload" doc:"What a certificate may be used for: workload, server, client, peer, or a name under profiles."`
 	KeyType   string  `yaml:"keyType" of:"ec-p256 ec-p384 ed25519 rsa-2048 rsa-3072 rsa-4096" doc:"The kind of private key."`
 	Backend   string  `yaml:"backend" is:"backend" like:"local" doc:"Who signs; before the manifest's own backend."`
 	Layout    Layouts `yaml:"layout" like:"tls" doc:"The files that are written, one layout or a list of them."`
@@ -77,16 +83,22 @@ type Service struct {
 	Name       string   `yaml:"name" need:"yes" is:"name" like:"payment" doc:"The service's name."`
 	Namespace  string   `yaml:"namespace" is:"name" like:"prod" doc:"Its namespace."`
 	Identity   string   `yaml:"identity" of:"istio dapr kuma consul linkerd plain" doc:"The mesh whose names the certificate carries."`
+	Datacenter string   `yaml:"datacenter" is:"name" like:"dc1" doc:"Consul's datacenter, with the identity consul."`
+	Trust      string   `yaml:"trustDomain" is:"trust domain" like:"cluster.local" doc:"Its trust domain, where it is another than the manifest's."`
 	SPIFFEID   string   `yaml:"spiffeId" is:"SPIFFE ID" like:"spiffe://cluster.local/ns/prod/sa/payment" doc:"The SPIFFE ID, where it is another than the default."`
 	DNS        []string `yaml:"dns" is:"DNS name" like:"payment.example.com" doc:"DNS names beside the default ones."`
 	IP         []string `yaml:"ip" is:"IP address" like:"10.0.0.5" doc:"IP addresses."`
 	Email      []string `yaml:"email" is:"email address" like:"payment@example.com" doc:"Email addresses."`
 	URI        []string `yaml:"uri" is:"URI" like:"kuma://kuma.io/service/payment" doc:"URIs other than the SPIFFE ID."`
-	Profile    string   `yaml:"profile" like:"workload" doc:"What the certificate may be used for: workload, server, client or peer."`
+	ShortNames bool     `yaml:"shortNames" doc:"Whether the bare name is a DNS name too, in whatever namespace."`
+	NoDNS      bool     `yaml:"noDefaultDns" doc:"Whether there are no DNS names but those of dns."`
+	Profile    string   `yaml:"profile" is:"profile" like:"workload" doc:"What the certificate may be used for: workload, server, client, peer, or a name under profiles."`
 	Validity   string   `yaml:"validity" is:"validity" like:"30d" doc:"How long the certificate lives."`
 	RenewAt    string   `yaml:"renewAt" is:"percent" like:"66%" doc:"When it is due for renewal: the part of its lifetime that has passed."`
 	KeyType    string   `yaml:"keyType" of:"ec-p256 ec-p384 ed25519 rsa-2048 rsa-3072 rsa-4096" doc:"The kind of private key."`
 	CommonName string   `yaml:"commonName" like:"payment" doc:"The subject's common name, where it is not the service's name."`
+	Subject    string   `yaml:"subject" is:"subject" like:"CN=payment,O=Example" doc:"The whole subject."`
+	NoSubject  bool     `yaml:"noSubject" doc:"Whether the subject stays empty."`
 	Backend    string   `yaml:"backend" is:"backend" like:"local" doc:"Who signs."`
 	Allow      []string `yaml:"allow" like:"account" doc:"Reserved: who may call it."`
 	Outputs    []Output `yaml:"outputs" doc:"Where its files go."`

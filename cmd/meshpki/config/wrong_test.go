@@ -91,7 +91,7 @@ func TestParseRefusesKeys(t *testing.T) {
 	run(t, []wrong{
 		{"trust_domain: a\n", `m.yaml:2:1: unknown key "trust_domain"`, "did you mean trustDomain?"},
 		{"TrustDomain: a\n", `m.yaml:2:1: unknown key "TrustDomain"`, "did you mean trustDomain?"},
-		{"kind: Certificate\n", `m.yaml:2:1: unknown key "kind"`, "known here: apiVersion, trustDomain, clusterDomain, backend, backends, checkpointTo, urls, defaults, services"},
+		{"kind: Certificate\n", `m.yaml:2:1: unknown key "kind"`, "known here: apiVersion, trustDomain, clusterDomain, backend, backends, checkpointTo, urls, profiles, defaults, services"},
 		{"defaults: {renewat: 66%}\n", `m.yaml:2:12: defaults: unknown key "renewat"`, "did you mean renewAt?"},
 		{"services:\n  - name: a\n    dsn: [a.b]\n", `m.yaml:4:5: services[0]: unknown key "dsn"`, "did you mean dns?"},
 		{"services:\n- name: a\n- name: b\n  outputs:\n  - to: x\n    \"\\u202eedom\": 1\n", `m.yaml:7:5: services[1].outputs[0]: unknown key "\u202eedom"`, "known here: to, layout, owner, group, mode, swap"},
@@ -108,7 +108,7 @@ func TestParseRefusesKeys(t *testing.T) {
 		{"checkpointTo: \"\"\n", "m.yaml:2:15: checkpointTo: an empty text: give it a value, or leave the key out", ""},
 		{"services:\n  - dns: [a.b]\n", "m.yaml:3:5: services[0]: name is missing", "for example: name: payment"},
 		{"services:\n  - payment\n", "m.yaml:3:5: services[0]: one text where keys are expected",
-			"known here: name, namespace, identity, spiffeId, dns, ip, email, uri, profile, validity, renewAt, keyType, commonName, backend, allow, outputs, windows, hook, confirm"},
+			"known here: name, namespace, identity, datacenter, trustDomain, spiffeId, dns, ip, email, uri, shortNames, noDefaultDns, profile, validity, renewAt, keyType, commonName, subject, noSubject, backend, allow, outputs, windows, hook, confirm"},
 		{"services:\n  a: {name: b}\n", "m.yaml:3:3: services: keys where a list is expected", ""},
 		{"services: payment\n", "m.yaml:2:11: services: one text where a list is expected", ""},
 		{"services:\n  - name: [a]\n", "m.yaml:3:11: services[0].name: a list where one text is expected", "for example: name: payment"},

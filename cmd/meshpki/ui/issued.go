@@ -20,6 +20,7 @@ type IssuedService struct {
 	URIs        []string      `json:"uris,omitempty"`
 	Subject     string        `json:"subject,omitempty"`
 	Profile     string        `json:"profile,omitempty"`
+	Purposes    []string      `json:"-"` // "server auth", …
 	KeyType     string        `json:"keyType,omitempty"`
 	Issuer      string        `json:"issuer,omitempty"`
 	IssuerName  string        `json:"-"`
@@ -78,7 +79,7 @@ func (d Issued) Text(p *Page) {
 	if s.State == "planned" {
 		p.Field(column, "subject", Clean(orNothing(s.Subject)))
 	}
-	p.Field(column, "use", useOf(s.Profile))
+	p.Field(column, "use", useOf(s))
 	p.Field(column, "until", fmt.Sprintf("%s (%s); due for renewal %s", Date(s.NotAfter), Span(s.NotAfter.Sub(d.Now)), Relative(s.Due, d.Now)))
 	if s.Serial != "" {
 		p.Field(column, "serial", fmt.Sprintf("%s, signed by %s", ShortHex(s.Serial), Clean(s.IssuerName)))
@@ -109,17 +110,24 @@ func cleanAll(list []string) []string {
 	return out
 }
 
-// useOf says a profile in words.
-func useOf(profile string) string {
-	switch profile {
-	case "workload", "peer":
-		return "server and client, mutual TLS"
-	case "server":
-		return "server only"
-	case "client":
-		return "client only"
+// useOf says what a certificate is for, in words.
+func useOf(s IssuedService) string {
+	var words []string
+	for _, purpose := range s.Purposes {
+		words = append(words, strings.TrimSuffix(purpose, " auth"))
 	}
-	return profile
+	use := strings.Join(words, ", ")
+	switch use {
+	case "server, client", "client, server":
+		use = "server and client, mutual TLS"
+	case "server", "client":
+		use += " only"
+	}
+	switch s.Profile {
+	case "workload", "peer", "server", "client":
+		return use
+	}
+	return fmt.Sprintf("%s (profile %s)", use, Clean(s.Profile))
 }
 
 // IssuedMany is the answer of issue --file.
