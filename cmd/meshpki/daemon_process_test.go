@@ -28,15 +28,20 @@ func newManager(t *testing.T) *manager {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &manager{t: t, path: filepath.Join(dir, "notify")}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return newManagerAt(t, filepath.Join(dir, "notify"))
+}
+
+// newManagerAt listens at a path, or at @name in the abstract namespace of Linux.
+func newManagerAt(t *testing.T, path string) *manager {
+	t.Helper()
+	m := &manager{t: t, path: path}
+	var err error
 	m.conn, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: m.path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		m.conn.Close()
-		os.RemoveAll(dir)
-	})
+	t.Cleanup(func() { m.conn.Close() })
 	return m
 }
 
