@@ -118,7 +118,7 @@ func (w *work) order(authority ca.Authority) (issue.Order, error) {
 	}
 	order.Replaces, order.Ascent = w.v.Leaf, w.ascent
 	if w.t.ReuseKey && w.v.lead >= 0 {
-		if order.Key, err = keyOf(w.v.seen[w.v.lead].set); err != nil {
+		if order.Key, err = keyOf(w.t.Places[w.v.lead].Named, w.v.seen[w.v.lead].set); err != nil {
 			return order, fmt.Errorf("use the key in place again: %w", err)
 		}
 	}
