@@ -59,7 +59,7 @@ func (j *job) fits(named []layout.Named) error {
 			continue // as nearly always, and it takes everything
 		}
 		if plan == nil {
-			order, _, err := j.record.Order(nil, j.c.env.Now(), j.notAfter)
+			order, _, err := j.record.Order(j.profile, nil, j.c.env.Now(), j.notAfter)
 			if err != nil {
 				return nil // which is told elsewhere, by what is wrong
 			}
