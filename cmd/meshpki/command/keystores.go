@@ -37,7 +37,7 @@ func (j *job) layouts(o *issue.RecordOutput) ([]layout.Named, error) {
 			continue
 		}
 		locked = true
-		password, err := j.c.keystorePassword(&o.Keystore)
+		password, err := j.c.passwordOf(&o.Keystore)
 		if err != nil {
 			return nil, err
 		}
@@ -74,10 +74,10 @@ func (j *job) fits(named []layout.Named) error {
 	return nil
 }
 
-// keystorePassword finds the password of keystores: in the file that the order has,
+// passwordOf finds the password of keystores: in the file that the order has,
 // that the flag or the environment names, or at the terminal. What file it was is
 // written to recorded, where it is one that can be read again.
-func (c *call) keystorePassword(recorded *string) ([]byte, error) {
+func (c *call) passwordOf(recorded *string) ([]byte, error) {
 	name := *recorded
 	if name == "" {
 		name = c.optional(keystorePasswordFlag)
