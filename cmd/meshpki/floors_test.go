@@ -275,6 +275,7 @@ var owners = []struct {
 	{"golang.org/x/sys", []string{"internal/durable", "backends/file", "renew", "cmd/meshpki/command"}, false},
 	{"github.com/rogpeppe/go-internal/testscript", []string{"cmd/meshpki"}, true},
 	{"golang.org/x/net/html", []string{"cmd/meshpki/ui"}, true},
+	{"github.com/santhosh-tekuri/jsonschema/v6", []string{"cmd/meshpki/ui"}, true},
 	{"github.com/prometheus/common", []string{"cmd/meshpki/ui", "cmd/meshpki"}, true},
 }
 
