@@ -43,6 +43,10 @@ type Options struct {
 	Settings any
 	// Getenv reads the environment. It may be nil, for an empty one.
 	Getenv func(name string) string
+	// Cluster is the way to a Kubernetes cluster, and Term, unless nil, guards what is
+	// written there.
+	Cluster Cluster
+	Term    Term
 }
 
 // Entry is a backend with settings of its own.

@@ -7,12 +7,14 @@ import (
 	"github.com/meshpki/meshpki/backends"
 	"github.com/meshpki/meshpki/backends/file"
 	"github.com/meshpki/meshpki/backends/kms"
+	"github.com/meshpki/meshpki/backends/kubernetes"
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/issue"
 )
 
 // Registry gives every authority and every store, by scheme.
 func Registry() *backends.Registry {
+	clusters := &kubernetes.Clusters{}
 	return &backends.Registry{
 		Authorities: map[string]func(context.Context, string, backends.Options) (ca.Authority, error){
 			"local": func(_ context.Context, name string, o backends.Options) (ca.Authority, error) {
@@ -37,10 +39,14 @@ func Registry() *backends.Registry {
 			},
 		},
 		Keys: kms.Schemes(),
+		Sources: map[string]func(context.Context, string, backends.Options) ([]backends.Source, error){
+			"k8s": clusters.Sources,
+		},
 		Stores: map[string]func(string, backends.Options) (issue.Store, error){
 			"file": func(path string, _ backends.Options) (issue.Store, error) {
 				return file.NewStore(path), nil
 			},
+			"k8s": clusters.Store,
 		},
 	}
 }

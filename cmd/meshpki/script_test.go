@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/meshpki/meshpki/backends/backendtest"
 )
 
 var updateScripts = flag.Bool("update", false, "write anew what the scripts under testdata/script compare with")
@@ -70,6 +72,8 @@ func setupScript(env *testscript.Env) error {
 type kept struct {
 	vars         []string
 	trees, paths map[string][]string // of snapshots, by name
+	kube         *backendtest.KubeAPI
+	denied       []string // verb/resource
 }
 
 type keptKey struct{}
@@ -92,7 +96,7 @@ func environ(ts *testscript.TestScript) []string {
 		add(name)
 	}
 	for _, name := range []string{"MESHPKI_DIR", "MESHPKI_CONFIG", "MESHPKI_PASSPHRASE", "MESHPKI_PASSPHRASE_FILE", "MESHPKI_PIN_FILE",
-		"MESHPKI_TEST_NOW", "LC_ALL", "LC_CTYPE", "LANG", "NO_COLOR", "TERM", "GODEBUG"} {
+		"MESHPKI_TEST_NOW", "HOME", "KUBECONFIG", "LC_ALL", "LC_CTYPE", "LANG", "NO_COLOR", "TERM", "GODEBUG"} {
 		add(name)
 	}
 	return out
@@ -113,6 +117,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"truncate":  truncate,
 	"smalldisk": smallDisk,
 	"examples":  examples,
+	"kube":      kube,
 	// Ceremonies.
 	"tamper":      tamper,
 	"fingerprint": fingerprint,

@@ -35,14 +35,14 @@ func applyCommand() *command {
 			{codeUsage, "usage or configuration is wrong, or there is no state directory; nothing was attempted"},
 			{codePartial, "a service failed, or has its certificate and does not serve it yet, or could not be removed; each is named"},
 		},
-		flags: common(
+		flags: common(inCluster(
 			toggle("prune", "remove what the manifest names no more"),
 			toggle("yes", "remove without asking"),
 			toggle("force", "take places that hold something else, which is kept aside"),
 			toggle("reuse-key", "certify the keys that are in place instead of new ones"),
 			text("key", "the `FILE` or key URI with the CA's key, where it is not in the directory"),
 			text("passphrase-file", "the first line of `FILE` is the passphrase of the CA's key; - is standard input"),
-		),
+		)...),
 		run: runApply,
 	}
 }

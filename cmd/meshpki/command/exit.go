@@ -159,7 +159,7 @@ func nagiosCode(err error) int {
 // plugin tells whether a line asks for a plugin's answer: also one that is wrong
 // otherwise, for its reader understands no other exit code.
 func (c *command) plugin(args []string) bool {
-	if c.name != "status" && c.name != "verify" {
+	if c.name != "status" {
 		return false
 	}
 	for i, arg := range args {
@@ -184,6 +184,12 @@ func tell(env *Env, err error) {
 		page.Hanging("meshpki: hint: ", hint)
 	}
 	fmt.Fprint(env.Stderr, page)
+}
+
+// inSecret tells whether it is a Secret of a cluster that an error is about.
+func inSecret(err error) bool {
+	p, ok := errors.AsType[*issue.PlaceError](err)
+	return ok && strings.HasPrefix(p.Place, "k8s://")
 }
 
 // plain is an error's text without the system call that it came from: "roots.pem:
@@ -222,6 +228,8 @@ func hintFor(err error) string {
 		return "--passphrase-file FILE gives its passphrase; so does a terminal"
 	case errors.Is(err, inspect.ErrKeystoreLocked):
 		return "--keystore-password-file FILE names a file with the password"
+	case errors.Is(err, issue.ErrForeign) && inSecret(err):
+		return "--force takes it over; what it held is not kept. What belongs to cert-manager is never taken"
 	case errors.Is(err, issue.ErrForeign):
 		return "--force puts ours in its place and keeps what was there aside"
 	case errors.Is(err, issue.ErrChanged):

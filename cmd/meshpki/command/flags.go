@@ -233,7 +233,7 @@ func (c *call) loadManifest() (*config.Manifest, error) {
 func (c *call) options() backends.Options {
 	key := c.keySource()
 	return backends.Options{Dir: c.dir(), CheckpointTo: c.checkpointTo, Now: c.env.Now, KeyFile: key.File, KeyURI: key.URI, OpenKey: key.Open,
-		Passphrase: key.Passphrase, URLs: c.urls, Entries: c.entries(), Getenv: c.env.Getenv}
+		Passphrase: key.Passphrase, URLs: c.urls, Entries: c.entries(), Getenv: c.env.Getenv, Cluster: c.cluster()}
 }
 
 // optional is a flag's value where the command has the flag.
@@ -349,17 +349,8 @@ func (c *call) await(question string, read func() ([]byte, error)) ([]byte, erro
 // errInterrupted is the end of a question that was not answered.
 var errInterrupted = errors.New("interrupted; nothing was changed")
 
-// readSecret reads a passphrase: see firstLine.
+// readSecret reads the first line of a file, or of standard input for "-".
 func (c *call) readSecret(name string) ([]byte, error) {
-	secret, err := c.firstLine(name)
-	if err != nil {
-		return nil, fmt.Errorf("passphrase: %w", err)
-	}
-	return secret, nil
-}
-
-// firstLine reads the first line of a file, or of standard input for "-".
-func (c *call) firstLine(name string) ([]byte, error) {
 	var data []byte
 	var err error
 	if name == "-" {
@@ -368,12 +359,12 @@ func (c *call) firstLine(name string) ([]byte, error) {
 		data, err = pemfile.ReadFile(name)
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("passphrase: %w", err)
 	}
 	line, _, _ := strings.Cut(string(data), "\n")
 	line = strings.TrimSuffix(line, "\r")
 	if line == "" {
-		return nil, fmt.Errorf("the first line of %s is empty", name)
+		return nil, fmt.Errorf("passphrase: the first line of %s is empty", name)
 	}
 	return []byte(line), nil
 }

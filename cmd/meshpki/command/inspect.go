@@ -28,10 +28,10 @@ func inspectCommand() *command {
 			{"all that a directory holds", "meshpki inspect pki/services"},
 		},
 		exits: exitsOf(codeDone, codeFailed, codeUsage),
-		flags: common(
+		flags: common(inCluster(
 			text("keystore-password-file", "the password of PKCS#12 and Java keystores is the first line of `FILE`"),
 			text("server-name", "ask servers for this `NAME` instead of their host's"),
-		),
+		)...),
 		run: runInspect,
 	}
 }

@@ -30,10 +30,10 @@ func needsRenewalCommand() *command {
 			{codeNotDue, "it is not due"},
 			{codeElse, "everything else: a file that is missing or unreadable, wrong usage, a crash"},
 		},
-		flags: common(
+		flags: common(inCluster(
 			text("keystore-password-file", "the password of PKCS#12 and Java keystores is the first line of `FILE`"),
 			text("expires-in", "due when this `PART` of the lifetime has passed (75%), or when less than a duration is left (10d) (default 66%)"),
-		),
+		)...),
 		run: runNeedsRenewal,
 	}
 }

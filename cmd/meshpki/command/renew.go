@@ -42,7 +42,7 @@ func renewCommand() *command {
 			{codeUsage, "usage or configuration is wrong, or there is no state directory; nothing was attempted"},
 			{codePartial, "a service failed, or has its certificate and does not serve it yet; each is named"},
 		},
-		flags: common(
+		flags: common(inCluster(
 			toggle("daemon", "run until stopped, and renew each service when it is due"),
 			text("metrics", "of a daemon: serve /metrics and /healthz at this `ADDRESS`; a port alone is on the loopback"),
 			text("metrics-file", "write metrics to this `FILE` after each pass, for the node exporter's textfile collector"),
@@ -54,7 +54,7 @@ func renewCommand() *command {
 			text("jitter", "wait for a part of this `DURATION` first, so that many machines do not come at once"),
 			text("key", "the `FILE` or key URI with the CA's key, where it is not in the directory"),
 			text("passphrase-file", "the first line of `FILE` is the passphrase of the CA's key; - is standard input"),
-		),
+		)...),
 		run: runRenew,
 	}
 }

@@ -23,12 +23,10 @@ func verifyCommand() *command {
 		examples: []example{
 			{"against the directory's own roots", "meshpki verify pki/services/default/payment/tls.crt"},
 			{"in CI: for a name, with a week left", "meshpki verify pki/services/default/payment/tls.crt --roots pki/services/default/payment/ca.crt --name payment.default.svc --min-remaining 7d"},
-			{"for a test report that Jenkins or GitLab shows", "meshpki verify pki/services --roots pki/services/default/payment/ca.crt --format junit"},
-			{"as a check of Nagios or Icinga", "meshpki verify pki/services/default/payment/tls.crt --format nagios"},
 			{"a SPIFFE ID", "meshpki verify pki/services/default/payment/tls.crt --spiffe-id spiffe://cluster.local/ns/default/sa/payment"},
 		},
 		exits: exitsOf(codeDone, codeFailed, codeUsage, codeNo),
-		flags: commonForms("the form of the answer: `text|json|junit|sarif|github|nagios` (default text)",
+		flags: common(inCluster(
 			many("roots", "trust the certificates in `SOURCE`; may be repeated"),
 			many("intermediates", "use the certificates in `FILE` between; may be repeated"),
 			text("at", "judge as of `TIME`: RFC 3339, or a duration from now"),
@@ -39,7 +37,7 @@ func verifyCommand() *command {
 			text("eku", "it must serve for `any|serverAuth|clientAuth` (default any)"),
 			text("keystore-password-file", "the password of PKCS#12 and Java keystores is the first line of `FILE`"),
 			text("min-remaining", "it must be valid for this `DURATION` from then on"),
-		),
+		)...),
 		run: runVerify,
 	}
 }
@@ -49,19 +47,12 @@ func runVerify(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	form, err := c.form(verifyForms)
-	if err != nil {
-		return err
-	}
 	o, err := c.verifyOptions(ctx)
 	if err != nil {
 		return err
 	}
 	doc := ui.Verification{Now: c.env.Now()}
 	list, failed := c.sources(sources)
-	for _, err := range failed {
-		doc.Unread = append(doc.Unread, ui.Unread{Source: sources[0], Problem: plain(err)})
-	}
 	untrusted := false
 	for _, source := range list {
 		results, err := c.verify(source.name, o)
@@ -70,7 +61,6 @@ func runVerify(ctx context.Context, c *call) error {
 				continue
 			}
 			failed = append(failed, err)
-			doc.Unread = append(doc.Unread, ui.Unread{Source: source.name, Problem: plain(err)})
 		}
 		for _, r := range results {
 			untrusted = untrusted || !r.Trusted
@@ -78,10 +68,20 @@ func runVerify(ctx context.Context, c *call) error {
 		doc.Results = append(doc.Results, results...)
 	}
 	if len(doc.Results) == 0 && len(failed) == 0 {
-		err := fmt.Errorf("%s: %w", sources[0], errNoCertificate) // nothing is not trusted
-		failed, doc.Unread = append(failed, err), append(doc.Unread, ui.Unread{Source: sources[0], Problem: plain(err)})
+		failed = append(failed, fmt.Errorf("%s: %w", sources[0], errNoCertificate)) // nothing is not trusted
 	}
-	return c.conclude(form, doc, failed, untrusted)
+	if len(doc.Results) > 0 || c.wantsJSON() {
+		if err := c.say(doc); err != nil {
+			return err
+		}
+	}
+	if len(failed) > 0 {
+		return c.allOf(failed)
+	}
+	if untrusted {
+		return errNo
+	}
+	return nil
 }
 
 // verify judges the targets of one source.
