@@ -58,6 +58,9 @@ type Options struct {
 	// Replace, if not nil, tells whether a place may be taken from a service
 	// (payment.prod), or from files that are not ours (""). They are kept aside.
 	Replace func(other string) bool
+	// AtOnce works each target as soon as it has been looked at, in the order of the
+	// candidates, and keeps none for later.
+	AtOnce bool
 	// Seen is a moment that is known to have been, such as the end of the last pass: a
 	// clock that is behind it is wrong.
 	Seen time.Time
@@ -110,7 +113,7 @@ func (r *Renewer) Pass(ctx context.Context, candidates iter.Seq[Candidate], o Op
 	for _, n := range names {
 		p.memos[n] = true
 	}
-	if err := p.all(ctx, candidates, p.first); err != nil {
+	if err := p.all(ctx, candidates, p.first); err != nil || o.AtOnce {
 		return err
 	}
 	slices.SortFunc(p.due, func(a, b dueTarget) int {
@@ -224,6 +227,10 @@ func (p *pass) first(ctx context.Context, t *Target, err error) {
 	}
 	if p.o.DryRun || !p.acts(t, d) {
 		p.tell(p.planned(ctx, t, v, d))
+		return
+	}
+	if p.o.AtOnce {
+		p.second(ctx, t, nil)
 		return
 	}
 	p.mu.Lock()

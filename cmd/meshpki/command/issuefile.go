@@ -23,48 +23,46 @@ func (c *call) issueFile(ctx context.Context) error {
 			return usagef("--%s does not go with --file: the manifest says it", flag)
 		}
 	}
-	m, err := config.Load(c.String("file"))
+	m, err := c.ordered()
 	if err != nil {
 		return err
 	}
-	c.read = m // its urls are those that count
 	d, err := c.openToIssue(ctx, orElse(c.String("backend"), backendOf(m)), m)
 	if err != nil {
 		return err
 	}
-	// The whole manifest is understood before anything is signed.
-	jobs := make([]*job, 0, len(m.Services))
+	defer c.frugal()()
+	k := &care{c: c, dir: d, m: m, listed: make(map[string]int, len(m.Services))}
+	// The whole file is understood before anything is signed.
 	for i := range m.Services {
-		j, err := c.manifestJob(d, m, &m.Services[i], i)
-		if err != nil {
+		if _, err := c.manifestJob(d, m, &m.Services[i], i); err != nil {
 			return err
 		}
-		jobs = append(jobs, j)
+		k.listed[m.Services[i].Name+"."+m.NamespaceOf(&m.Services[i])] = i // as results name them
 	}
-	doc := ui.IssuedMany{Now: c.env.Now(), List: []ui.IssuedService{}}
-	failed := false
-	for i, j := range jobs {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		c.progress(i, len(jobs), j.label())
-		done, err := j.run(ctx)
-		if err != nil {
-			failed = true
-			doc.List = append(doc.List, ui.IssuedService{Service: j.record.Service, Namespace: j.record.Namespace, State: "failed", Reason: err.Error()})
-			continue
-		}
-		j.tellLeftOut(done)
-		doc.List = append(doc.List, done.document())
-	}
-	c.progress(len(jobs), len(jobs), "")
-	if err := c.say(doc); err != nil {
+	b, err := newBulk(k)
+	if err != nil {
 		return err
 	}
-	if failed {
-		return errPartial
+	if c.Bool("dry-run") {
+		err = b.preview(ctx)
+	} else {
+		err = b.pass(ctx)
 	}
-	return nil
+	return b.end(err)
+}
+
+// ordered reads what is to be issued: a manifest, whose settings are those of this run.
+func (c *call) ordered() (*config.Manifest, error) {
+	m, err := config.Load(c.String("file"))
+	if err != nil {
+		return nil, err
+	}
+	if err := trusted(m); err != nil {
+		return nil, err
+	}
+	c.read = m // its urls are those that count
+	return m, nil
 }
 
 // progress shows on a terminal how far long work is, on one line that is written

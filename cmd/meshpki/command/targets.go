@@ -50,14 +50,23 @@ func (c *call) underCare() (*care, error) {
 	k := &care{c: c, dir: d, m: m, listed: map[string]int{}}
 	if m != nil {
 		// What is under care is done unattended, hooks and all.
-		if err := durable.Trusted(m.File, durable.None); err != nil {
-			return nil, withHint(fmt.Errorf("the manifest: %w", err), "chown root and chmod go-w what is named, or keep the manifest elsewhere")
+		if err := trusted(m); err != nil {
+			return nil, err
 		}
 		for i := range m.Services {
 			k.listed[m.NamespaceOf(&m.Services[i])+"."+m.Services[i].Name] = i
 		}
 	}
 	return k, nil
+}
+
+// trusted refuses a manifest that somebody else may change: what it says is done in
+// this user's name, and with the CA's key.
+func trusted(m *config.Manifest) error {
+	if err := durable.Trusted(m.File, durable.None); err != nil {
+		return withHint(fmt.Errorf("the manifest: %w", err), "chown root and chmod go-w what is named, or keep the manifest elsewhere")
+	}
+	return nil
 }
 
 // only keeps to the services that are named, as payment or payment.prod. A name that

@@ -6,6 +6,7 @@ package config
 import (
 	"errors"
 	"io/fs"
+	"strings"
 
 	"github.com/meshpki/meshpki/internal/pemfile"
 )
@@ -54,6 +55,8 @@ func parse(name string, data []byte) (*Manifest, *Error) {
 	}
 	r := newReader()
 	r.m.File = name
+	// Many services are kept where they are read, in one piece of memory.
+	r.m.Services = make([]Service, 0, strings.Count(src, "\n- name:")+strings.Count(src, "\n  - name:")+strings.Count(src, "\n  - {name:"))
 	if err := split(src, r.take); err != nil {
 		return nil, err
 	}

@@ -1,7 +1,12 @@
 package ui
 
 import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 )
@@ -130,10 +135,12 @@ func useOf(s IssuedService) string {
 	return fmt.Sprintf("%s (profile %s)", use, Clean(s.Profile))
 }
 
-// IssuedMany is the answer of issue --file.
+// IssuedMany is the answer of issue --file, as text.
 type IssuedMany struct {
 	List []IssuedService
-	Now  time.Time
+	// Count says how many services are of each state: there may be more than in the list.
+	Count map[string]int
+	Now   time.Time
 }
 
 // Schema names the document: the same as for one.
@@ -147,16 +154,53 @@ func (d IssuedMany) Data() any {
 	return d.List
 }
 
+// IssuedStream is the same answer as JSON, written while it comes about.
+type IssuedStream struct {
+	w     *bufio.Writer
+	begun bool
+	err   error
+}
+
+// NewIssuedStream begins an answer; nothing is written before its first service.
+func NewIssuedStream(w io.Writer) *IssuedStream { return &IssuedStream{w: bufio.NewWriter(w)} }
+
+// Add writes a service.
+func (s *IssuedStream) Add(d IssuedService) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetIndent("    ", "  ")
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(d)
+	text := ",\n    "
+	if !s.begun {
+		text, s.begun = "{\n  \"schema\": \"meshpki/issue/v1\",\n  \"data\": [\n    ", true
+	}
+	_, writeErr := s.w.WriteString(text + string(bytes.TrimRight(escapeJSON(b.Bytes()), "\n")))
+	s.err = cmp.Or(s.err, err, writeErr)
+}
+
+// End finishes the answer.
+func (s *IssuedStream) End() error {
+	text := "\n  ]\n}\n"
+	if !s.begun {
+		text = "{\n  \"schema\": \"meshpki/issue/v1\",\n  \"data\": []\n}\n"
+	}
+	_, err := s.w.WriteString(text)
+	if s.err = cmp.Or(s.err, err, s.w.Flush()); s.err != nil {
+		return fmt.Errorf("write to standard output: %w", s.err)
+	}
+	return nil
+}
+
 // besideName is how many columns stand beside a name in the table of issue --file:
 // "  planned  until 2026-12-21 12:00 UTC".
 const besideName = 2 + len("planned") + 2 + len("until 2026-12-21 12:00 UTC")
 
 // Text is a table, the failed first.
 func (d IssuedMany) Text(p *Page) {
-	count := map[string]int{}
+	count := d.Count
 	var failed, rows []Row
 	for _, s := range d.List {
-		count[s.State]++
 		name := p.shorten(Clean(s.Label()), p.width-p.Indent()-besideName)
 		cells := []string{name, s.State}
 		switch s.State {
@@ -171,7 +215,9 @@ func (d IssuedMany) Text(p *Page) {
 		rows = append(rows, Row{Good, cells})
 	}
 	var parts []string
-	for _, state := range []string{"issued", "planned", "fresh", "failed"} {
+	listed := 0
+	for _, state := range []string{"issued", "delivered", "planned", "fresh", "failed"} {
+		listed += count[state]
 		if count[state] > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", count[state], state))
 		}
@@ -189,5 +235,9 @@ func (d IssuedMany) Text(p *Page) {
 	if len(rows) > 0 {
 		p.Blank()
 		p.Table(rows)
+	}
+	if listed > len(d.List) {
+		p.Blank()
+		p.Para(p.Indent(), "too many for a list: --json has all of them")
 	}
 }
