@@ -2,6 +2,7 @@ package file
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/pemfile"
 )
 
@@ -110,8 +112,38 @@ func (d *Directory) count() (*census, error) {
 	if err := c.readCrosses(files); err != nil {
 		return c, err
 	}
+	if err := c.lost(); err != nil {
+		return c, err
+	}
 	c.arrange()
 	return c, nil
+}
+
+// lost finds an authority of the settings whose key is here and whose certificate is
+// not, although one was signed. One that is only asked for has a request.
+func (c *census) lost() error {
+	for _, name := range []string{c.settings.root(), c.settings.Issuing} {
+		if _, err := c.pick(name); err == nil {
+			continue
+		}
+		if _, err := os.Lstat(c.d.RequestPath(name)); err == nil {
+			continue
+		}
+		if path, uri, err := c.d.keyPlace(name); err != nil || path == "" && uri == "" {
+			continue // none was ever made here
+		}
+		for e, err := range c.d.ledger.Sift(context.Background(), ca.KindCA) {
+			if err != nil {
+				return err
+			}
+			made, err := x509.ParseCertificate(e.Certificate)
+			if err == nil && selfSigned(made) == (name == c.settings.root()) {
+				return fmt.Errorf("%s is missing, and its key is there: put it back from a backup, or from the ledger, where serial %s may be it",
+					c.d.CertificatePath(name), e.Serial)
+			}
+		}
+	}
+	return nil
 }
 
 // arrange settles which certificate of each authority counts, and what is above it.
