@@ -1,5 +1,7 @@
 package backends
 
+import "time"
+
 // The settings that an entry of the manifest gives a backend, as they were written;
 // what is left empty comes from the environment. Options.Settings holds one of
 // these, or nil for a reference that is no entry.
@@ -36,6 +38,19 @@ type ACME struct {
 	Contact                []string
 	AccountKeyFile, CACert string
 	EABKeyID, EABKeyFile   string
+	// Profile is one of the server's profiles, and PreferredChain the common name of an
+	// issuer in the chain that is wanted, where it offers several; empty is its default.
+	Profile, PreferredChain string
+	// Roots is a file with what its certificates lead to; empty finds it out.
+	Roots string
+	// HTTPListen is where http-01 is answered, or HTTPWebroot a directory that a web
+	// server answers from. TLSListen is where tls-alpn-01 is answered. Without any of
+	// these, and without DNSHook, http-01 is answered on port 80.
+	HTTPListen, HTTPWebroot, TLSListen string
+	// DNSHook is a program with its arguments, for dns-01; DNSWait is how long a record
+	// takes until everybody sees it, and DNSTimeout how long the program may take.
+	DNSHook             []string
+	DNSWait, DNSTimeout time.Duration
 }
 
 // Kubernetes is a signer of a cluster.

@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/meshpki/meshpki/backends"
+	"github.com/meshpki/meshpki/backends/acme"
 	"github.com/meshpki/meshpki/backends/file"
 	"github.com/meshpki/meshpki/backends/kms"
 	"github.com/meshpki/meshpki/backends/kubernetes"
@@ -28,6 +29,7 @@ func Registry() *backends.Registry {
 				}
 				return d.Issuer(name, file.KeySource{File: o.KeyFile, URI: o.KeyURI, Open: o.OpenKey, Passphrase: o.Passphrase})
 			},
+			"acme": acme.Open,
 		},
 		Outlooks: map[string]func(context.Context, string, backends.Options) (ca.Outlook, error){
 			"local": func(_ context.Context, name string, o backends.Options) (ca.Outlook, error) {
@@ -37,6 +39,7 @@ func Registry() *backends.Registry {
 				}
 				return d.Outlook(name)
 			},
+			"acme": acme.Outlook,
 		},
 		Keys: kms.Schemes(),
 		Sources: map[string]func(context.Context, string, backends.Options) ([]backends.Source, error){

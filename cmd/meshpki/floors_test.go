@@ -273,6 +273,8 @@ var owners = []struct {
 	{"golang.org/x/time", []string{"renew"}, false},
 	{"golang.org/x/sys", []string{"internal/durable", "backends/file", "renew", "cmd/meshpki/command"}, false},
 	{"github.com/rogpeppe/go-internal/testscript", []string{"cmd/meshpki"}, true},
+	{"github.com/mholt/acmez/v3", []string{"backends/acme"}, false},
+	{"golang.org/x/net/publicsuffix", []string{"backends/acme"}, false},
 	{"golang.org/x/net/html", []string{"cmd/meshpki/ui"}, true},
 	{"github.com/prometheus/common", []string{"cmd/meshpki/ui", "cmd/meshpki"}, true},
 }

@@ -35,11 +35,7 @@ func entryOf(b config.Backend) backends.Entry {
 	case b.AWSPCA != nil:
 		return backends.Entry{Ref: "awspca:" + b.AWSPCA.ARN, Settings: &backends.AWSPCA{Region: b.AWSPCA.Region}}
 	case b.ACME != nil:
-		s := &backends.ACME{Contact: b.ACME.Contact, AccountKeyFile: b.ACME.AccountKeyFile, CACert: b.ACME.CACert}
-		if b.ACME.EAB != nil {
-			s.EABKeyID, s.EABKeyFile = b.ACME.EAB.KeyID, b.ACME.EAB.HMACKeyFile
-		}
-		return backends.Entry{Ref: "acme:" + b.ACME.Directory, Settings: s}
+		return backends.Entry{Ref: "acme:" + b.ACME.Directory, Settings: acmeSettings(b.ACME)}
 	case b.Kubernetes != nil:
 		return backends.Entry{Ref: "kubernetes:" + b.Kubernetes.SignerName,
 			Settings: &backends.Kubernetes{Kubeconfig: b.Kubernetes.Kubeconfig, Context: b.Kubernetes.Context}}
@@ -47,6 +43,30 @@ func entryOf(b config.Backend) backends.Entry {
 		return backends.Entry{Ref: "local:" + b.Local.Intermediate}
 	}
 	return backends.Entry{}
+}
+
+func acmeSettings(a *config.ACME) *backends.ACME {
+	s := &backends.ACME{Contact: a.Contact, AccountKeyFile: a.AccountKeyFile, CACert: a.CACert, Profile: a.Profile,
+		PreferredChain: a.PreferredChain, Roots: a.Roots}
+	if a.EAB != nil {
+		s.EABKeyID, s.EABKeyFile = a.EAB.KeyID, a.EAB.HMACKeyFile
+	}
+	if a.Challenge == nil {
+		return s
+	}
+	if h := a.Challenge.HTTP; h != nil {
+		s.HTTPListen, s.HTTPWebroot = h.Listen, h.Webroot
+	}
+	if t := a.Challenge.TLS; t != nil {
+		s.TLSListen = t.Listen
+	}
+	if d := a.Challenge.DNS; d != nil {
+		s.DNSHook = d.Hook
+		// The manifest has been checked: what is written there is a duration.
+		s.DNSWait, _ = config.ParseDuration(d.Wait)
+		s.DNSTimeout, _ = config.ParseDuration(d.Timeout)
+	}
+	return s
 }
 
 func vaultEntry(v *config.Vault) backends.Entry {

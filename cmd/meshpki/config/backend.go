@@ -87,6 +87,39 @@ type ACME struct {
 	AccountKeyFile string   `yaml:"accountKeyFile" like:"/etc/meshpki/acme.key" doc:"The account's private key; without it, one in the state directory."`
 	CACert         string   `yaml:"caCert" like:"/etc/acme/ca.pem" doc:"A file with the roots that the server is trusted by; without it, the system's."`
 	EAB            *EAB     `yaml:"eab" doc:"External account binding, where the server asks for it."`
+
+	Profile        string      `yaml:"profile" like:"tlsserver" doc:"One of the server's profiles; without it, the server's default."`
+	PreferredChain string      `yaml:"preferredChain" like:"ISRG Root X1" doc:"The common name of an issuer in the chain that is wanted, where the server offers several."`
+	Roots          string      `yaml:"roots" like:"/etc/acme/roots.pem" doc:"A file with the roots that its certificates lead to; without it, one that this system trusts, or one of caCert."`
+	Challenge      *Challenges `yaml:"challenge" doc:"How names are proved to be ours; without it, by http-01 on port 80."`
+}
+
+// Challenges are the ways in which names can be proved to an ACME server; of several
+// the first that the server offers is taken.
+type Challenges struct {
+	HTTP *HTTPChallenge `yaml:"http" doc:"http-01 (RFC 8555, Section 8.3)."`
+	TLS  *TLSChallenge  `yaml:"tls" doc:"tls-alpn-01 (RFC 8737)."`
+	DNS  *DNSChallenge  `yaml:"dns" doc:"dns-01 (RFC 8555, Section 8.4); the only way for wildcards."`
+}
+
+// HTTPChallenge answers http-01: exactly one of its fields is set.
+type HTTPChallenge struct {
+	Place `yaml:"-"`
+
+	Listen  string `yaml:"listen" is:"listen address" like:":80" doc:"Where meshpki itself answers, while an order is on its way; the server looks at port 80."`
+	Webroot string `yaml:"webroot" is:"absolute path" like:"/var/www/html" doc:"The directory from which a web server on port 80 answers."`
+}
+
+// TLSChallenge answers tls-alpn-01.
+type TLSChallenge struct {
+	Listen string `yaml:"listen" need:"yes" is:"listen address" like:":443" doc:"Where meshpki itself answers, while an order is on its way; the server looks at port 443."`
+}
+
+// DNSChallenge answers dns-01 by a program.
+type DNSChallenge struct {
+	Hook    []string `yaml:"hook" need:"yes" like:"[/usr/local/bin/acme-dns]" doc:"A program and its arguments; present or cleanup, the record's name and its value follow them."`
+	Wait    string   `yaml:"wait" is:"validity" like:"30s" doc:"How long a new record takes until everybody sees it; without it, the hook waits itself."`
+	Timeout string   `yaml:"timeout" is:"validity" like:"2m" doc:"How long the program may take; without it, 2m."`
 }
 
 // EAB is the external account binding that some ACME servers ask for.

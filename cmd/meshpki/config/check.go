@@ -58,6 +58,8 @@ func (*Backend) choice() {}
 func (*Auth) choice()    {}
 func (*Step) choice()    {}
 
+func (*HTTPChallenge) choice() {}
+
 func (*Hook) wordless() string {
 	return "one text where the words of a command are expected: no shell takes them apart"
 }
@@ -120,6 +122,16 @@ func (w *Window) check(c cursor) *Error {
 func (v *Vault) check(c cursor) *Error {
 	if v.Role == "" && v.Mode != "sign-verbatim" {
 		return c.wrong("role", "role is missing: only mode sign-verbatim does without one")
+	}
+	return nil
+}
+
+func (d *DNSChallenge) check(c cursor) *Error {
+	if len(d.Hook) == 0 {
+		return c.wrong("hook", "a hook without a word: its program is expected first")
+	}
+	if program := d.Hook[0]; strings.Contains(program, "/") && !strings.HasPrefix(program, "/") {
+		return c.wrong("hook", "%s is neither an absolute path nor a bare name", quote(program))
 	}
 	return nil
 }

@@ -51,6 +51,7 @@ var forms = map[string]form{
 	"server address": {checkAddress, `^(https?|unix)://`},
 	"web address":    {checkWeb, `^https?://`},
 	"endpoint":       {checkEndpoint, ""},
+	"listen address": {checkListen, `^[0-9A-Za-z.:_\[\]-]*[0-9]$`},
 	"ARN":            {checkARN, arnPattern},
 	"signer name":    {checkSignerName, signerPattern},
 	"profile":        {checkProfileName, profilePattern},
@@ -344,6 +345,18 @@ func checkEndpoint(s string) string {
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || host == "" {
 		return quote(s) + " is no endpoint: host:port or tls://host:port is expected"
+	}
+	return ""
+}
+
+// checkListen takes an address to listen at: host:port, or a port alone.
+func checkListen(s string) string {
+	port := s
+	if _, p, err := net.SplitHostPort(s); err == nil {
+		port = p
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return quote(s) + " is no address to listen at: :80 or 127.0.0.1:8080 would be"
 	}
 	return ""
 }

@@ -41,6 +41,7 @@ func TestForms(t *testing.T) {
 		"account":        {[]string{"a", "1000"}, []string{"", "a:b", "a b", "a/b"}},
 		"absolute path":  {[]string{"/", "/run/a"}, []string{"", "a", "./a"}},
 		"server address": {[]string{"https://a:8200", "http://127.0.0.1:8200", "unix:///run/agent.sock"}, []string{"", "a:8200", "ftp://a", "https://", "https://a:b@c", "https:///a", "unix://"}},
+		"listen address": {[]string{":80", "80", "127.0.0.1:5002", "[::1]:443", "localhost:80"}, []string{"", ":", "a", "127.0.0.1", ":0", ":65536", "a:b"}},
 		"web address":    {[]string{"https://a/b", "http://[::1]:80/"}, []string{"", "a", "unix:///a", "https:///a", "http://:80/", "https://a@b"}},
 		"endpoint": {
 			[]string{"a:1", "10.0.0.5:443", "[::1]:443", "tls://a:443", "https://a", "https://a:8443/x", "smtp://mail", "postgres://db:5432"},
