@@ -17,6 +17,7 @@ import (
 // The account's key is kept like a CA's: for its owner alone, and encrypted where
 // there is a passphrase; the account is found again by it.
 func TestAccountKey(t *testing.T) {
+	t.Parallel()
 	for _, passphrase := range []string{"", "a passphrase of the authority's"} {
 		s := newServer(t)
 		a := s.authority(t, func(a *Authority) {
@@ -51,6 +52,7 @@ func TestAccountKey(t *testing.T) {
 
 // A key that the settings name is used, and never made.
 func TestAccountKeyElsewhere(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	name := filepath.Join(t.TempDir(), "account.key")
 	a := s.authority(t, func(a *Authority) { a.settings.AccountKeyFile = name })
@@ -74,6 +76,7 @@ func TestAccountKeyElsewhere(t *testing.T) {
 // A server that demands an external account binding gets one, or the answer is what
 // is missing.
 func TestExternalAccountBinding(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	s.eab = true
 	if _, err := obtain(t, s.authority(t, nil), order(t, "payment.example.com")); err == nil || !strings.Contains(err.Error(), "under eab") {
@@ -105,6 +108,7 @@ func TestExternalAccountBinding(t *testing.T) {
 
 // No secret gets into what is kept outside keys/, into an error or onto the wire.
 func TestSecretsStaySecret(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	s.eab = true
 	hmac := base64.RawURLEncoding.EncodeToString([]byte("the key of a binding"))
@@ -167,6 +171,7 @@ func TestSecretsStaySecret(t *testing.T) {
 }
 
 func TestOpen(t *testing.T) {
+	t.Parallel()
 	for ref, want := range map[string]string{
 		"https://acme.example.com/directory":      "",
 		"http://127.0.0.1:14000/dir":              "",

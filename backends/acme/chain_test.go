@@ -39,6 +39,7 @@ func crossed(t *testing.T, s *server) (root *x509.Certificate) {
 
 // Of several chains the preferred one is taken, else the server's own choice.
 func TestPreferredChain(t *testing.T) {
+	t.Parallel()
 	for _, prefer := range []string{"", "Another Root", "Memory Root CA", "No such root"} {
 		s := newServer(t)
 		root := crossed(t, s)
@@ -57,6 +58,7 @@ func TestPreferredChain(t *testing.T) {
 // Without a file of roots they are learned: from what the server itself is trusted
 // by, here. They are remembered for other runs, beside those that are in use.
 func TestLearnedRoots(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	a := s.authority(t, nil)
 	roots := a.settings.Roots
@@ -83,6 +85,7 @@ func TestLearnedRoots(t *testing.T) {
 
 // A chain with the root in it is given without; one that is none is refused.
 func TestForeignChains(t *testing.T) {
+	t.Parallel()
 	issuer, err := memory.NewAuthority(t.Context(), memory.AuthorityOptions{Now: func() time.Time { return start }})
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 
 // What ACME, or a public authority, will not certify is refused before anyone is asked.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	const public, own = "https://acme-v02.api.letsencrypt.org/directory", "https://acme.example.com/directory"
 	names := func(dns ...string) ca.Names { return ca.Names{DNS: dns} }
 	for name, test := range map[string]struct {
@@ -63,6 +64,7 @@ func TestRefusals(t *testing.T) {
 
 // What a public authority can certify is not held up here.
 func TestNotRefused(t *testing.T) {
+	t.Parallel()
 	a, err := open("https://acme-v02.api.letsencrypt.org/directory", backends.Options{Now: func() time.Time { return start },
 		Settings: &backends.ACME{Profile: "shortlived", DNSHook: []string{"hook"}}})
 	if err != nil {
@@ -77,6 +79,7 @@ func TestNotRefused(t *testing.T) {
 
 // A request of somebody else's must ask for what is ordered: the server reads it.
 func TestForeignRequest(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	a := s.authority(t, nil)
 	sealed := order(t, "payment.example.com", "ledger.example.com")
@@ -94,6 +97,7 @@ func TestForeignRequest(t *testing.T) {
 }
 
 func TestOffersNothingUsable(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	s.offers = []string{"dns-01", "tkauth-01"}
 	_, err := obtain(t, s.authority(t, nil), order(t, "payment.example.com"))
@@ -104,6 +108,7 @@ func TestOffersNothingUsable(t *testing.T) {
 
 // Tokens become names of files: one that leads elsewhere is none.
 func TestTokens(t *testing.T) {
+	t.Parallel()
 	for token, want := range map[string]bool{"abc-DEF_123": true, "": false, "../../etc/passwd": false, "a/b": false, `a\b`: false, "a.b": false, "a b": false,
 		strings.Repeat("a", 256): false} {
 		if isToken(token) != want {

@@ -26,6 +26,7 @@ func window(from time.Duration, retry int) func(string) (int, string, string) {
 // Renewal information is asked for as often as the server wants, over all runs, and
 // what it said last counts where it does not answer.
 func TestRenewal(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	now := start
 	s.renewal = window(10*time.Hour, 3600)
@@ -79,6 +80,7 @@ func TestRenewal(t *testing.T) {
 }
 
 func TestRetryAfter(t *testing.T) {
+	t.Parallel()
 	for header, want := range map[string]time.Duration{
 		"": askedUsually, "3600": time.Hour, "1": askedSoonest, "-5": askedSoonest, "999999": askedLatest, "99999999999999": askedUsually, "soon": askedUsually,
 		start.Add(2 * time.Hour).Format("Mon, 02 Jan 2006 15:04:05 GMT"): 2 * time.Hour,
@@ -92,6 +94,7 @@ func TestRetryAfter(t *testing.T) {
 // A renewal says what it replaces, once: where that has been replaced already, the
 // order is placed without it. Without renewal information nothing is said.
 func TestReplaces(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		change func(s *server)
 		orders int
@@ -122,6 +125,7 @@ func TestReplaces(t *testing.T) {
 
 // A server that is slow with renewal information holds up no one whose time is over.
 func TestRenewalInterrupted(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	s.renewal = window(time.Hour, 3600)
 	a := s.authority(t, nil)
@@ -137,6 +141,7 @@ func TestRenewalInterrupted(t *testing.T) {
 }
 
 func TestProfiles(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	for profile, test := range map[string]struct {
 		offered map[string]string
@@ -162,6 +167,7 @@ func TestProfiles(t *testing.T) {
 // The end is the server's where none was asked for; one that was asked for is sent,
 // and a server that takes none says so.
 func TestEnd(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	if c := want(t, s.authority(t, nil), order(t, "payment.example.com")); !c.Leaf().NotAfter.Equal(start.Add(90 * 24 * time.Hour)) {
 		t.Errorf("by default it ends %s", c.Leaf().NotAfter)
@@ -181,6 +187,7 @@ func TestEnd(t *testing.T) {
 
 // A subject that repeats a name is the server's to make.
 func TestSubject(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	s.commonNames = true
 	c := want(t, s.authority(t, nil), order(t, "payment.example.com"))
@@ -198,6 +205,7 @@ var _ ca.Decider = (*Authority)(nil)
 var _ ca.Explainer = (*Authority)(nil)
 
 func TestExplain(t *testing.T) {
+	t.Parallel()
 	a := &Authority{}
 	for _, part := range []string{issue.PartEKU, issue.PartUsage, issue.PartEnd} {
 		if cause, _ := a.Explain(t.Context(), part); cause == "" {
