@@ -8,8 +8,10 @@ require (
 	github.com/hashicorp/cronexpr v1.1.3
 	github.com/mholt/acmez/v3 v3.1.6
 	github.com/muesli/termenv v0.16.0
+	github.com/pavlo-v-chernykh/keystore-go/v4 v4.5.0
 	github.com/prometheus/common v0.67.5
 	github.com/rogpeppe/go-internal v1.16.0
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/urfave/cli/v2 v2.27.7
 	go.step.sm/crypto v0.91.1
 	golang.org/x/crypto v0.58.0
@@ -19,6 +21,7 @@ require (
 	golang.org/x/term v0.47.0
 	golang.org/x/time v0.16.0
 	k8s.io/client-go v0.37.2
+	software.sslmate.com/src/go-pkcs12 v0.7.4
 )
 
 require (

@@ -124,3 +124,9 @@ func CheckKey(pub crypto.PublicKey) error {
 	}
 	return nil
 }
+
+// EC tells whether it is a key on one of NIST's curves.
+func (k KeyType) EC() bool { return strings.HasPrefix(string(k), "ec-") }
+
+// RSA tells whether it is an RSA key.
+func (k KeyType) RSA() bool { return strings.HasPrefix(string(k), "rsa-") }

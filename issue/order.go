@@ -31,6 +31,9 @@ type Order struct {
 	Token   [32]byte
 	Resume  []byte
 	Pending func(resume []byte) error
+	// Ascent, if not nil, is shared by orders whose certificates have the same CAs
+	// above them.
+	Ascent *Ascent
 
 	decided []string // parts that are the authority's to decide
 }

@@ -55,6 +55,8 @@ type RecordOutput struct {
 	Mode    string   `json:"mode,omitempty"`
 	// Swap is empty for SwapDirectory.
 	Swap string `json:"swap,omitempty"`
+	// Keystore is the file that has the password of its keystores, in full.
+	Keystore string `json:"keystorePasswordFile,omitempty"`
 }
 
 const recordSchema = "meshpki/order/v1"

@@ -115,7 +115,7 @@ func (p *pass) read(ctx context.Context, t *Target, place Place, out ca.Outlook)
 	}
 	if len(s.chain) > 0 && !s.intact && !t.Record.Foreign {
 		// What was laid out as a pair and has not changed since is one.
-		key, err := keyOf(s.set)
+		key, err := keyOf(place.Named, s.set)
 		switch {
 		case err != nil:
 			s.mismatch = err.Error()
@@ -143,17 +143,25 @@ func signed(chain []*x509.Certificate, out ca.Outlook) bool {
 	return true
 }
 
-// keyOf reads the private key of a set.
-func keyOf(set issue.Set) (crypto.Signer, error) {
-	names := secretNames(set)
-	if len(names) == 0 {
-		return nil, errors.New("the private key is missing")
+// keyOf reads the private key of a set: by the layouts that are wanted, else by any
+// file that has one, for the order may have changed.
+func keyOf(named []layout.Named, set issue.Set) (crypto.Signer, error) {
+	for _, l := range named {
+		if key, err := l.Key(set.Files); err == nil {
+			return key, nil
+		}
 	}
-	key, err := pemfile.ParseKey(set.Files[names[0]].Data, nil)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", names[0], err)
+	failed := errors.New("the private key is missing")
+	for i, name := range secretNames(set) {
+		key, err := pemfile.ParseKey(set.Files[name].Data, nil)
+		if err == nil {
+			return key, nil
+		}
+		if i == 0 {
+			failed = fmt.Errorf("%s: %w", name, err)
+		}
 	}
-	return key, nil
+	return nil, failed
 }
 
 // choose takes the newest whole credential for the one in use: after a delivery that
@@ -300,7 +308,7 @@ func (v *View) changed(p Place, s *seen) bool {
 	if s.intact && sameNames(p.Named, s.set.Files) {
 		return false
 	}
-	key, err := keyOf(s.set)
+	key, err := keyOf(p.Named, s.set)
 	if err != nil {
 		key = nil
 	}
@@ -342,7 +350,7 @@ func (v *View) credential(t *Target) (*issue.Credential, error) {
 		return &c, nil
 	}
 	var err error
-	if c.Key, err = keyOf(v.seen[v.lead].set); err != nil {
+	if c.Key, err = keyOf(t.Places[v.lead].Named, v.seen[v.lead].set); err != nil {
 		return nil, fmt.Errorf("%s: %w", t.Places[v.lead].Store, err)
 	}
 	return &c, nil

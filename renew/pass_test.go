@@ -190,7 +190,7 @@ func pairIn(t *testing.T, s issue.Store) (*x509.Certificate, crypto.Signer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := keyOf(set)
+	key, err := keyOf(nil, set)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -117,7 +117,7 @@ func previousAt(ctx context.Context, t *Target, p Place) (*issue.Credential, err
 	if len(c.Chain) == 0 {
 		return nil, errors.New("no certificate can be read from the previous set")
 	}
-	if c.Key, err = keyOf(set); err != nil {
+	if c.Key, err = keyOf(p.Named, set); err != nil {
 		return nil, errNoPrevious
 	}
 	return c, nil

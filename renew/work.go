@@ -31,6 +31,7 @@ type work struct {
 	ready   []bool
 	revoked ca.Revoked
 	replace func(other string) bool // as in Options
+	ascent  *issue.Ascent
 }
 
 // do carries a decision out.
@@ -115,9 +116,9 @@ func (w *work) order(authority ca.Authority) (issue.Order, error) {
 	if err != nil {
 		return order, err
 	}
-	order.Replaces = w.v.Leaf
+	order.Replaces, order.Ascent = w.v.Leaf, w.ascent
 	if w.t.ReuseKey && w.v.lead >= 0 {
-		if order.Key, err = keyOf(w.v.seen[w.v.lead].set); err != nil {
+		if order.Key, err = keyOf(w.t.Places[w.v.lead].Named, w.v.seen[w.v.lead].set); err != nil {
 			return order, fmt.Errorf("use the key in place again: %w", err)
 		}
 	}

@@ -262,7 +262,9 @@ var owners = []struct {
 	{"github.com/muesli/termenv", []string{"cmd/meshpki/ui"}, false},
 	{"github.com/urfave/cli/v2", []string{"cmd/meshpki/command"}, false},
 	{"golang.org/x/term", []string{"cmd/meshpki", "cmd/meshpki/command"}, false},
-	{"github.com/goccy/go-yaml", []string{"cmd/meshpki/config", "inspect"}, false},
+	{"github.com/goccy/go-yaml", []string{"cmd/meshpki/config", "issue/layout", "inspect"}, false},
+	{"software.sslmate.com/src/go-pkcs12", []string{"issue/layout"}, false},
+	{"github.com/pavlo-v-chernykh/keystore-go/v4", []string{"issue/layout"}, false},
 	{"github.com/hashicorp/cronexpr", []string{"renew"}, false},
 	{"go.step.sm/crypto/pemutil", []string{"internal/pemfile"}, false},
 	{"golang.org/x/crypto/scrypt", []string{"internal/pemfile"}, false},
@@ -276,6 +278,7 @@ var owners = []struct {
 	{"github.com/mholt/acmez/v3", []string{"backends/acme"}, false},
 	{"golang.org/x/net/publicsuffix", []string{"backends/acme"}, false},
 	{"golang.org/x/net/html", []string{"cmd/meshpki/ui"}, true},
+	{"github.com/santhosh-tekuri/jsonschema/v6", []string{"cmd/meshpki/ui"}, true},
 	{"github.com/prometheus/common", []string{"cmd/meshpki/ui", "cmd/meshpki"}, true},
 }
 

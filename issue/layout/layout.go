@@ -4,27 +4,44 @@
 package layout
 
 import (
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/meshpki/meshpki/internal/pemfile"
 	"github.com/meshpki/meshpki/issue"
 )
 
 // Named is a layout with its name and the names of the files that it makes.
 type Named struct {
+	// Name is the layout's, with the option that was asked for behind a colon.
 	Name string
 	// Files are all the names that Encode may give; without a private key, those
 	// that hold it are missing.
 	Files []string
-	// Roots is the one of them that holds the roots alone, as PEM: layouts that
-	// agree on its name may stand together.
+	// Roots is the one of them that holds the roots alone: layouts that agree on its
+	// name may stand together.
 	Roots string
 	issue.Layout
+	// options are the ways in which it can be asked for besides the plain one.
+	options map[string]issue.Layout
 }
+
+// Options lists what may stand behind the layout's name and a colon, in order.
+func (n Named) Options() []string {
+	var out []string
+	for _, name := range optionNames {
+		if _, ok := n.options[name]; ok {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// optionNames are all options, in the order in which they are told.
+var optionNames = []string{optionPKCS1, optionSEC1, optionClient, optionLegacyDES, optionModern2026}
 
 // DecodeBy is the layout's Decode; its parser of certificates is parse where it can be.
 func (n Named) DecodeBy(f issue.Files, parse func([]byte) (*x509.Certificate, error)) ([]*x509.Certificate, error) {
@@ -34,16 +51,96 @@ func (n Named) DecodeBy(f issue.Files, parse func([]byte) (*x509.Certificate, er
 	return n.Decode(f)
 }
 
+// Locked tells whether its files are locked with a password: see With.
+func (n Named) Locked() bool {
+	_, ok := n.Layout.(locked)
+	return ok
+}
+
+// With is the layout with the password that its keystores are locked with.
+func (n Named) With(password []byte) (Named, error) {
+	l, ok := n.Layout.(locked)
+	if !ok {
+		return n, nil
+	}
+	if err := checkPassword(password); err != nil {
+		return n, err
+	}
+	n.Layout = l.with(string(password))
+	return n, nil
+}
+
+// Key reads the private key back from what Encode made.
+func (n Named) Key(f issue.Files) (crypto.Signer, error) {
+	if l, ok := n.Layout.(keyed); ok {
+		return l.key(f)
+	}
+	return nil, errNoKey
+}
+
+// locked is implemented by a layout whose files are locked with a password.
+type locked interface {
+	with(password string) issue.Layout
+}
+
+// keyed is implemented by a layout that can give the private key back.
+type keyed interface {
+	key(f issue.Files) (crypto.Signer, error)
+}
+
 // Default is the layout where none is asked for.
 const Default = "tls"
 
-// All lists every layout, the default first.
+// All lists every layout, the default first, each in its plain form.
 func All() []Named {
 	return []Named{
-		{"tls", []string{"tls.crt", "tls.key", "ca.crt"}, "ca.crt", tls},
-		{"pem", []string{"cert.pem", "key.pem", "ca.pem"}, "ca.pem", pem},
-		{"combined", []string{"combined.pem", "ca.crt"}, "ca.crt", combined{}},
+		{"tls", []string{"tls.crt", "tls.key", "ca.crt"}, "ca.crt", tls, tls.forms()},
+		{"pem", []string{"cert.pem", "key.pem", "ca.pem"}, "ca.pem", pem, pem.forms()},
+		{"combined", []string{combinedFile, "ca.crt"}, "ca.crt", combined{}, combined{}.forms()},
+		{"nginx", []string{"fullchain.pem", "privkey.pem", "ca.pem", nginxVerify}, "ca.pem", nginx, nil},
+		{"envoy", []string{"tls.crt", "tls.key", "ca.crt", envoyCertificate, envoyValidation}, "ca.crt", envoy{}, nil},
+		{"traefik", []string{"tls.crt", "tls.key", "ca.crt", traefikFile}, "ca.crt", traefik{}, nil},
+		{"postgres", []string{"server.crt", "server.key", "root.crt"}, "root.crt", postgresServer,
+			map[string]issue.Layout{optionClient: postgresClient}},
+		{"pkcs12", []string{"keystore.p12", "truststore.p12"}, "truststore.p12", pkcs12Store{},
+			map[string]issue.Layout{optionLegacyDES: pkcs12Store{profile: optionLegacyDES}, optionModern2026: pkcs12Store{profile: optionModern2026}}},
+		{"jks", []string{"keystore.jks", "truststore.jks"}, "truststore.jks", jks{}, nil},
+		{"spiffe", []string{"svid.pem", "svid_key.pem", "svid_bundle.pem"}, "svid_bundle.pem", spiffe, nil},
 	}
+}
+
+// Names lists the names of all layouts, the default first.
+func Names() []string {
+	var out []string
+	for _, l := range All() {
+		out = append(out, l.Name)
+	}
+	return out
+}
+
+// byName finds one layout, in its plain form or as its option has it.
+func byName(name string) (Named, error) {
+	base, option, asked := strings.Cut(name, ":")
+	i := slices.IndexFunc(All(), func(l Named) bool { return l.Name == base })
+	if i < 0 {
+		return Named{}, fmt.Errorf("layout %q is none of %s", name, strings.Join(Names(), ", "))
+	}
+	l := All()[i]
+	if !asked {
+		return l, nil
+	}
+	form, ok := l.options[option]
+	switch {
+	case len(l.options) == 0:
+		return l, fmt.Errorf("layout %q: %s has no options", name, base)
+	case !ok:
+		return l, fmt.Errorf("layout %q: what may stand behind %s: is %s", name, base, strings.Join(l.Options(), ", "))
+	}
+	l.Name, l.Layout = name, form
+	if s, ok := form.(interface{ names() []string }); ok {
+		l.Files = s.names()
+	}
+	return l, nil
 }
 
 // ByName finds layouts by their names, without doubles; none is the default.
@@ -53,16 +150,12 @@ func ByName(names ...string) ([]Named, error) {
 	}
 	var out []Named
 	for _, name := range names {
-		i := slices.IndexFunc(All(), func(l Named) bool { return l.Name == name })
-		if i < 0 {
-			var known []string
-			for _, l := range All() {
-				known = append(known, l.Name)
-			}
-			return nil, fmt.Errorf("layout %q is none of %s", name, strings.Join(known, ", "))
+		l, err := byName(name)
+		if err != nil {
+			return nil, err
 		}
-		if !slices.ContainsFunc(out, func(l Named) bool { return l.Name == name }) {
-			out = append(out, All()[i])
+		if !slices.ContainsFunc(out, func(o Named) bool { return o.Name == name }) {
+			out = append(out, l)
 		}
 	}
 	return out, clash(out)
@@ -82,39 +175,8 @@ func clash(layouts []Named) error {
 	return nil
 }
 
-// errNoLeaf is what Decode says of files that hold no chain of the layout's.
-var errNoLeaf = errors.New("the file of the chain is missing")
-
-// split is a layout of three PEM files: chain, key, roots.
-type split struct{ chain, key, roots string }
-
-// Encode gives the chain (leaf, then intermediates, no root), the key as PKCS#8
-// and the roots.
-func (l split) Encode(c *issue.Credential) (issue.Files, error) {
-	files := issue.Files{
-		l.chain: {Data: pemfile.EncodeCertificates(c.Chain...)},
-		l.roots: {Data: pemfile.EncodeCertificates(c.Roots...)},
-	}
-	if c.Key != nil {
-		key, err := pemfile.EncodeKey(c.Key)
-		if err != nil {
-			return nil, err
-		}
-		files[l.key] = issue.File{Data: key, Secret: true}
-	}
-	return files, nil
-}
-
-// Decode gives the chain back.
-func (l split) Decode(f issue.Files) ([]*x509.Certificate, error) {
-	return l.DecodeBy(f, x509.ParseCertificate)
-}
-
-// DecodeBy gives the chain back.
-func (l split) DecodeBy(f issue.Files, parse func([]byte) (*x509.Certificate, error)) ([]*x509.Certificate, error) {
-	file, ok := f[l.chain]
-	if !ok {
-		return nil, fmt.Errorf("%s: %w", l.chain, errNoLeaf)
-	}
-	return pemfile.CertificatesBy(file.Data, parse)
-}
+// What Decode and Key say of files that hold no chain, or no key, of the layout's.
+var (
+	errNoLeaf = errors.New("the file of the chain is missing")
+	errNoKey  = errors.New("the private key is missing")
+)

@@ -8,9 +8,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	random "math/rand/v2"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -46,7 +48,8 @@ func newMaker(t testing.TB) *maker {
 func (m *maker) certificate(key crypto.Signer) *x509.Certificate {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(m.Int64()), NotBefore: time.Unix(0, 0), NotAfter: time.Unix(m.Int64N(1<<32), 0),
-		Subject: pkix.Name{CommonName: strings.Repeat("x", m.IntN(64)), Organization: []string{"END CERTIFICATE-----\n"}},
+		Subject: pkix.Name{CommonName: strings.Repeat("x", 1+m.IntN(63)), Organization: []string{"END CERTIFICATE-----\n"}},
+		URIs:    []*url.URL{{Scheme: "spiffe", Host: "cluster.local", Path: "/ns/default/sa/payment"}},
 	}
 	for n := range m.IntN(5) {
 		template.DNSNames = append(template.DNSNames, fmt.Sprintf("%d.%s.example", n, strings.Repeat("a", m.IntN(60)+1)))
@@ -75,17 +78,49 @@ func (m *maker) credential() *issue.Credential {
 	return c
 }
 
+// password is one that every keystore takes.
+const password = "changeit ~!"
+
+// every lists all layouts, in all of their forms, each with its password.
+func every(t testing.TB) (all []layout.Named) {
+	t.Helper()
+	for _, l := range layout.All() {
+		for _, option := range append([]string{""}, l.Options()...) {
+			named, err := layout.ByName(strings.TrimSuffix(l.Name+":"+option, ":"))
+			if err == nil {
+				named[0], err = named[0].With([]byte(password))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, named[0])
+		}
+	}
+	return all
+}
+
 func TestLayouts(t *testing.T) {
 	m := newMaker(t)
-	for n := range 60 {
+	for n := range 20 {
 		c := m.credential()
-		for _, l := range layout.All() {
+		for _, l := range every(t) {
 			what := fmt.Sprintf("credential %d in %s", n, l.Name)
 			files, err := l.Encode(c)
+			if _, no := errors.AsType[*layout.RefusedError](err); no && strings.Contains("envoy pkcs1 sec1", l.Name[max(0, strings.Index(l.Name, ":")+1):]) {
+				continue // not every kind of key: TestRefusals
+			}
 			if err != nil {
 				t.Fatalf("%s: %v", what, err)
 			}
-			wantFiles(t, what, l, c, files)
+			if l.Locked() {
+				wantNames(t, what, l, files)
+			} else {
+				wantFiles(t, what, l, c, files)
+			}
+			key, err := l.Key(files)
+			if err != nil || !pemfile.SamePublicKey(key.Public(), c.Key.Public()) {
+				t.Errorf("%s: another key is read back, %v", what, err)
+			}
 			chain, err := l.Decode(files)
 			if err != nil || !slices.EqualFunc(chain, c.Chain, (*x509.Certificate).Equal) {
 				t.Errorf("%s: read back %d certificates of %d, %v", what, len(chain), len(c.Chain), err)
@@ -107,21 +142,33 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
-// wantFiles looks at what every PEM layout must keep to.
-func wantFiles(t *testing.T, what string, l layout.Named, c *issue.Credential, files issue.Files) {
+// wantNames looks at what every layout must keep to.
+func wantNames(t *testing.T, what string, l layout.Named, files issue.Files) {
 	t.Helper()
 	if want := slices.Sorted(slices.Values(l.Files)); !slices.Equal(files.Names(), want) {
 		t.Fatalf("%s: files %q, announced were %q", what, files.Names(), want)
 	}
+}
+
+// wantFiles looks at what every PEM layout must keep to.
+func wantFiles(t *testing.T, what string, l layout.Named, c *issue.Credential, files issue.Files) {
+	t.Helper()
+	wantNames(t, what, l, files)
 	certs, keys := 0, 0
 	for name, f := range files {
+		if strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".conf") {
+			if secret := bytes.Contains(f.Data, []byte("PRIVATE KEY")); secret != f.Secret {
+				t.Errorf("%s: %s is secret: %t, has a private key: %t", what, name, f.Secret, secret)
+			}
+			continue
+		}
 		blocks := readPEM(t, what+": "+name, f.Data)
 		secret := false
 		for _, b := range blocks {
 			switch b.Type {
 			case pemfile.TypeCertificate:
 				certs++
-			case pemfile.TypeKey:
+			case pemfile.TypeKey, pemfile.TypeRSAKey, pemfile.TypeECKey:
 				secret = true
 				keys++
 			default:
@@ -179,10 +226,13 @@ func readPEM(t *testing.T, what string, data []byte) []*pem.Block {
 func TestLayoutsWithoutKey(t *testing.T) {
 	c := newMaker(t).credential()
 	c.Key = nil
-	for _, l := range layout.All() {
+	for _, l := range every(t) {
+		if strings.HasSuffix(l.Name, "1") {
+			continue // the form of a key
+		}
 		files, err := l.Encode(c)
-		if l.Name == "combined" {
-			if err == nil || !strings.Contains(err.Error(), "combined") {
+		if _, _, keystores := strings.Cut("combined envoy traefik jks pkcs12", strings.Split(l.Name, ":")[0]); keystores {
+			if _, ok := errors.AsType[*layout.RefusedError](err); !ok {
 				t.Errorf("%s: files %q, error %v", l.Name, files.Names(), err)
 			}
 			continue
@@ -208,7 +258,7 @@ func TestLayoutsWithoutKey(t *testing.T) {
 func TestLayoutsOfAKeyElsewhere(t *testing.T) {
 	c := newMaker(t).credential()
 	c.Key = struct{ crypto.Signer }{c.Key}
-	for _, l := range layout.All() {
+	for _, l := range every(t) {
 		if files, err := l.Encode(c); err == nil {
 			t.Errorf("%s: files %q", l.Name, files.Names())
 		}
@@ -216,7 +266,7 @@ func TestLayoutsOfAKeyElsewhere(t *testing.T) {
 }
 
 func TestDecodeErrors(t *testing.T) {
-	for _, l := range layout.All() {
+	for _, l := range every(t) {
 		for name, files := range map[string]issue.Files{
 			"nothing":       nil,
 			"other files":   {"x": {Data: []byte("x")}},
@@ -241,8 +291,12 @@ func TestByName(t *testing.T) {
 		{[]string{"pem"}, "pem", ""},
 		{[]string{"pem", "tls", "pem"}, "pem tls", ""},
 		{[]string{"tls", "combined"}, "tls combined", ""}, // both have the roots in ca.crt
-		{[]string{""}, "", `layout "" is none of tls, pem, combined`},
-		{[]string{"tls", "TLS"}, "", `layout "TLS" is none of tls, pem, combined`},
+		{[]string{""}, "", `layout "" is none of tls, pem, combined, nginx,`},
+		{[]string{"tls", "TLS"}, "", `layout "TLS" is none of tls, pem, combined, nginx,`},
+		{[]string{"pem:sec1"}, "pem:sec1", ""},
+		{[]string{"pem:sec2"}, "", `layout "pem:sec2": what may stand behind pem: is pkcs1, sec1`},
+		{[]string{"spiffe:sec1"}, "", `layout "spiffe:sec1": spiffe has no options`},
+		{[]string{"pem", "pem:sec1"}, "", "layouts pem and pem:sec1 both make a file cert.pem"},
 		{[]string{"a\x1b[31m"}, "", `"a\x1b[31m"`},
 	} {
 		got, err := layout.ByName(test.names...)
@@ -265,7 +319,10 @@ func TestByName(t *testing.T) {
 // What layouts announce is fit to be used: names that a place takes, none twice,
 // and together they make the files that they announce.
 func TestAllLayouts(t *testing.T) {
-	c := newMaker(t).credential()
+	m := newMaker(t)
+	c := m.credential()
+	c.Key = m.keys[0]
+	c.Chain[0] = m.certificate(c.Key)
 	seen := map[string]bool{}
 	for i, l := range layout.All() {
 		if seen[l.Name] || i == 0 && l.Name != layout.Default {
@@ -285,6 +342,11 @@ func TestAllLayouts(t *testing.T) {
 			if err != nil {
 				continue
 			}
+			for i := range both {
+				if both[i], err = both[i].With([]byte(password)); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if files, err := issue.LayOut(c, []issue.Layout{both[0].Layout, both[1].Layout}); err != nil {
 				t.Errorf("%s and %s together: files %q, %v", l.Name, other.Name, files.Names(), err)
 			}
@@ -294,16 +356,23 @@ func TestAllLayouts(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	m := newMaker(f)
-	for _, l := range layout.All() {
-		files, err := l.Encode(m.credential())
+	c := m.credential()
+	c.Key = m.keys[0]
+	c.Chain[0] = m.certificate(c.Key)
+	for _, l := range every(f) {
+		files, err := l.Encode(c)
+		if strings.HasSuffix(l.Name, "pkcs1") {
+			continue
+		}
 		if err != nil {
 			f.Fatal(err)
 		}
 		f.Add(files[l.Files[0]].Data)
 		f.Add(files[l.Files[1]].Data)
 	}
+	all := every(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, l := range layout.All() {
+		for _, l := range all {
 			chain, err := l.Decode(issue.Files{l.Files[0]: {Data: data}})
 			if (err == nil) != (len(chain) > 0) || slices.Contains(chain, nil) {
 				t.Errorf("%s: %d certificates, %v", l.Name, len(chain), err)

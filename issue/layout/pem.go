@@ -1,4 +1,4 @@
 package layout
 
 // pem is the same set under the names that many a configuration file expects.
-var pem = split{chain: "cert.pem", key: "key.pem", roots: "ca.pem"}
+var pem = split{chain: "cert.pem", secret: "key.pem", roots: "ca.pem"}

@@ -116,7 +116,7 @@ func (d *demo) build(ctx context.Context, path string) (ui.Demo, error) {
 func (d *demo) issue(ctx context.Context, service string) (*issued, error) {
 	j := &job{c: d.c, dir: d.dir, record: issue.Record{Service: service, Profile: "workload", KeyType: string(ca.ECP256)}}
 	settle(&j.record, d.dir, nil)
-	if err := j.places(nil, nil, ""); err != nil {
+	if err := j.places(nil, nil, "", ""); err != nil {
 		return nil, err
 	}
 	issuer, err := d.dir.Issuer("", file.KeySource{})

@@ -159,7 +159,7 @@ func nagiosCode(err error) int {
 // plugin tells whether a line asks for a plugin's answer: also one that is wrong
 // otherwise, for its reader understands no other exit code.
 func (c *command) plugin(args []string) bool {
-	if c.name != "status" {
+	if c.name != "status" && c.name != "verify" {
 		return false
 	}
 	for i, arg := range args {

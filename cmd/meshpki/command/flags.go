@@ -349,8 +349,17 @@ func (c *call) await(question string, read func() ([]byte, error)) ([]byte, erro
 // errInterrupted is the end of a question that was not answered.
 var errInterrupted = errors.New("interrupted; nothing was changed")
 
-// readSecret reads the first line of a file, or of standard input for "-".
+// readSecret reads a passphrase: see firstLine.
 func (c *call) readSecret(name string) ([]byte, error) {
+	secret, err := c.firstLine(name)
+	if err != nil {
+		return nil, fmt.Errorf("passphrase: %w", err)
+	}
+	return secret, nil
+}
+
+// firstLine reads the first line of a file, or of standard input for "-".
+func (c *call) firstLine(name string) ([]byte, error) {
 	var data []byte
 	var err error
 	if name == "-" {
@@ -359,12 +368,12 @@ func (c *call) readSecret(name string) ([]byte, error) {
 		data, err = pemfile.ReadFile(name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("passphrase: %w", err)
+		return nil, err
 	}
 	line, _, _ := strings.Cut(string(data), "\n")
 	line = strings.TrimSuffix(line, "\r")
 	if line == "" {
-		return nil, fmt.Errorf("passphrase: the first line of %s is empty", name)
+		return nil, fmt.Errorf("the first line of %s is empty", name)
 	}
 	return []byte(line), nil
 }

@@ -69,8 +69,9 @@ func issueFlags() []cli.Flag {
 		toggle("reuse-key", "certify the key that is in place instead of a new one"),
 		text("csr", "certify the key of the request in `FILE`; - is standard input"),
 		text("backend", "who signs: `local|local:<intermediate>` (default local)"),
-		many("layout", "the files to write: `tls|pem|combined` (default tls); may be repeated"),
+		many("layout", "the files to write: `"+strings.Join(layout.Names(), "|")+"` (default tls), some with an option, as pem:sec1; may be repeated"),
 		many("out", "the `PLACE` to write to, a directory; may be repeated; - prints the chain, with --csr"),
+		text(keystorePasswordFlag, "the first line of `FILE` is the password of the keystores of layout pkcs12 or jks"),
 		text("swap", "how the files in --out are replaced: `directory|files` (default directory)"),
 		text("key", "the `FILE` or key URI with the CA's key, where it is not in the directory"),
 		text("passphrase-file", "the first line of `FILE` is the passphrase of the CA's key; - is standard input"),
@@ -179,7 +180,7 @@ func (c *call) job(ctx context.Context) (*job, error) {
 	if _, _, err := r.Order(j.profile, nil, c.env.Now(), j.notAfter); err != nil {
 		return nil, err
 	}
-	return j, j.places(c.values("out"), c.values("layout"), c.String("swap"))
+	return j, j.places(c.values("out"), c.values("layout"), c.String("swap"), "")
 }
 
 // checkIssueFlags refuses flags that contradict each other.
@@ -253,7 +254,7 @@ func (c *call) readCSR() ([]byte, error) {
 }
 
 // places settles where the files go.
-func (j *job) places(outs, layouts []string, swap string) error {
+func (j *job) places(outs, layouts []string, swap, keystore string) error {
 	if len(layouts) == 0 {
 		layouts = []string{layout.Default}
 	}
@@ -269,7 +270,7 @@ func (j *job) places(outs, layouts []string, swap string) error {
 		return nil
 	}
 	for _, out := range outs {
-		j.record.Outputs = append(j.record.Outputs, issue.RecordOutput{To: out, Layouts: layouts, Swap: swap})
+		j.record.Outputs = append(j.record.Outputs, issue.RecordOutput{To: out, Layouts: layouts, Swap: swap, Keystore: keystore})
 	}
 	return j.open(own)
 }
@@ -298,9 +299,9 @@ func (j *job) open(own string) error {
 			return usagef("the place %s is given twice", o.To)
 		}
 		j.record.Outputs[i].To = place
-		named, err := layout.ByName(o.Layouts...)
+		named, err := j.layouts(&j.record.Outputs[i])
 		if err != nil {
-			return usagef("%v", err)
+			return err
 		}
 		j.named = append(j.named, named)
 		store, err := j.c.env.Registry.Store(o.To, j.c.options())
@@ -321,9 +322,6 @@ func (j *job) open(own string) error {
 			}
 		}
 		for _, l := range named {
-			if j.csr != nil && l.Name == "combined" {
-				return usagef("layout combined holds the private key, which --csr leaves with its owner")
-			}
 			out.Layouts = append(out.Layouts, l.Layout)
 			for _, f := range l.Files {
 				if !slices.Contains(j.names, f) {

@@ -210,7 +210,7 @@ func (j *job) present(ctx context.Context) (*issued, error) {
 		if record == nil {
 			record = &r
 		}
-		if chain := decode(set.Files); chain != nil {
+		if chain := j.decode(set.Files); chain != nil {
 			return &issued{j: j, chain: chain, record: *record}, nil
 		}
 	}
@@ -270,11 +270,24 @@ func (j *job) presentElsewhere(ctx context.Context, record *issue.Record) (*issu
 		if err != nil {
 			continue // gone, or not to be read: then it is not there for us
 		}
-		if chain := decode(set.Files); chain != nil {
+		if chain := j.decode(set.Files); chain != nil {
 			return &issued{j: j, chain: chain, record: *record}, nil
 		}
 	}
 	return nil, nil
+}
+
+// decode finds the chain in the files of a set: by the job's layouts, which know the
+// password of a keystore, else whatever their layout.
+func (j *job) decode(files issue.Files) []*x509.Certificate {
+	for _, named := range j.named {
+		for _, l := range named {
+			if chain, err := l.Decode(files); err == nil && len(chain) > 0 {
+				return chain
+			}
+		}
+	}
+	return decode(files)
 }
 
 // decode finds the chain in the files of a set, whatever their layout.

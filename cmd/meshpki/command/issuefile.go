@@ -119,6 +119,9 @@ func (c *call) manifestJob(d *file.Directory, m *config.Manifest, s *config.Serv
 	}
 	j.record = r
 	if err := j.manifestPlaces(m, s); err != nil {
+		if is[*keystoreError](err) {
+			return j, fmt.Errorf("%s: %w", j.label(), err)
+		}
 		return nil, wrong("outputs", err)
 	}
 	if _, _, err := j.record.Order(j.profile, nil, c.env.Now(), j.notAfter); err != nil {
@@ -130,12 +133,12 @@ func (c *call) manifestJob(d *file.Directory, m *config.Manifest, s *config.Serv
 // manifestPlaces settles where the files of a service go: its outputs, else its own place.
 func (j *job) manifestPlaces(m *config.Manifest, s *config.Service) error {
 	if len(s.Outputs) == 0 {
-		return j.places(nil, m.Defaults.Layout, "")
+		return j.places(nil, m.Defaults.Layout, "", m.KeystoreOf(nil))
 	}
 	for i := range s.Outputs {
 		o := &s.Outputs[i]
 		user, group, _ := strings.Cut(o.Owner, ":")
-		out := issue.RecordOutput{To: o.To, Layouts: m.LayoutsOf(o), Owner: user, Group: orElse(o.Group, group), Mode: o.Mode, Swap: o.Swap}
+		out := issue.RecordOutput{To: o.To, Layouts: m.LayoutsOf(o), Owner: user, Group: orElse(o.Group, group), Mode: o.Mode, Swap: o.Swap, Keystore: m.KeystoreOf(o)}
 		j.record.Outputs = append(j.record.Outputs, out)
 	}
 	return j.open(j.dir.ServicePath(j.record.Namespace, j.record.Service))

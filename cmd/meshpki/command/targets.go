@@ -184,6 +184,9 @@ func (k *care) candidates() (iter.Seq[renew.Candidate], error) {
 // listedTarget is a service of the manifest as a target.
 func (k *care) listedTarget(i int) (*renew.Target, error) {
 	j, err := k.c.manifestJob(k.dir, k.m, &k.m.Services[i], i)
+	if is[*keystoreError](err) {
+		return &renew.Target{Name: j.label(), Record: j.record, Listed: true, From: issue.FromManifest}, err
+	}
 	if err != nil {
 		return nil, errors.Join(renew.ErrAbort, err)
 	}

@@ -23,10 +23,12 @@ func verifyCommand() *command {
 		examples: []example{
 			{"against the directory's own roots", "meshpki verify pki/services/default/payment/tls.crt"},
 			{"in CI: for a name, with a week left", "meshpki verify pki/services/default/payment/tls.crt --roots pki/services/default/payment/ca.crt --name payment.default.svc --min-remaining 7d"},
+			{"for a test report that Jenkins or GitLab shows", "meshpki verify pki/services --roots pki/services/default/payment/ca.crt --format junit"},
+			{"as a check of Nagios or Icinga", "meshpki verify pki/services/default/payment/tls.crt --format nagios"},
 			{"a SPIFFE ID", "meshpki verify pki/services/default/payment/tls.crt --spiffe-id spiffe://cluster.local/ns/default/sa/payment"},
 		},
 		exits: exitsOf(codeDone, codeFailed, codeUsage, codeNo),
-		flags: common(inCluster(
+		flags: commonForms("the form of the answer: `text|json|junit|sarif|github|nagios` (default text)", inCluster(
 			many("roots", "trust the certificates in `SOURCE`; may be repeated"),
 			many("intermediates", "use the certificates in `FILE` between; may be repeated"),
 			text("at", "judge as of `TIME`: RFC 3339, or a duration from now"),
@@ -47,12 +49,19 @@ func runVerify(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
+	form, err := c.form(verifyForms)
+	if err != nil {
+		return err
+	}
 	o, err := c.verifyOptions(ctx)
 	if err != nil {
 		return err
 	}
 	doc := ui.Verification{Now: c.env.Now()}
 	list, failed := c.sources(sources)
+	for _, err := range failed {
+		doc.Unread = append(doc.Unread, ui.Unread{Source: sources[0], Problem: plain(err)})
+	}
 	untrusted := false
 	for _, source := range list {
 		results, err := c.verify(source.name, o)
@@ -61,6 +70,7 @@ func runVerify(ctx context.Context, c *call) error {
 				continue
 			}
 			failed = append(failed, err)
+			doc.Unread = append(doc.Unread, ui.Unread{Source: source.name, Problem: plain(err)})
 		}
 		for _, r := range results {
 			untrusted = untrusted || !r.Trusted
@@ -68,20 +78,10 @@ func runVerify(ctx context.Context, c *call) error {
 		doc.Results = append(doc.Results, results...)
 	}
 	if len(doc.Results) == 0 && len(failed) == 0 {
-		failed = append(failed, fmt.Errorf("%s: %w", sources[0], errNoCertificate)) // nothing is not trusted
+		err := fmt.Errorf("%s: %w", sources[0], errNoCertificate) // nothing is not trusted
+		failed, doc.Unread = append(failed, err), append(doc.Unread, ui.Unread{Source: sources[0], Problem: plain(err)})
 	}
-	if len(doc.Results) > 0 || c.wantsJSON() {
-		if err := c.say(doc); err != nil {
-			return err
-		}
-	}
-	if len(failed) > 0 {
-		return c.allOf(failed)
-	}
-	if untrusted {
-		return errNo
-	}
-	return nil
+	return c.conclude(form, doc, failed, untrusted)
 }
 
 // verify judges the targets of one source.

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"path/filepath"
+
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/renew"
 )
@@ -57,6 +59,8 @@ type Defaults struct {
 	Backend   string  `yaml:"backend" is:"backend" like:"local" doc:"Who signs; before the manifest's own backend."`
 	Layout    Layouts `yaml:"layout" like:"tls" doc:"The files that are written, one layout or a list of them."`
 	Windows   Windows `yaml:"windows" doc:"When what can wait may be done; without it, at any time."`
+
+	KeystorePasswordFile string `yaml:"keystorePasswordFile" like:"/etc/meshpki/keystore-password" doc:"The file whose first line is the password of keystores."`
 }
 
 // Layouts are names of layouts, as written; whoever writes files knows which exist.
@@ -117,6 +121,8 @@ type Output struct {
 	Group  string  `yaml:"group" is:"account" like:"payment" doc:"The group of the files."`
 	Mode   string  `yaml:"mode" is:"mode" like:"0640" doc:"The private key's permissions, in octal."`
 	Swap   string  `yaml:"swap" of:"directory files" doc:"How files are replaced: all at once behind a link, or plain files one after the other; without it, directory."`
+
+	KeystorePasswordFile string `yaml:"keystorePasswordFile" like:"/etc/payment/keystore-password" doc:"The file whose first line is the password of the keystores of layout pkcs12 or jks."`
 }
 
 // Hook is what to do once a service's files are new: steps, one after the other.
@@ -195,6 +201,19 @@ func (m *Manifest) NamespaceOf(s *Service) string {
 		return m.Defaults.Namespace
 	}
 	return "default"
+}
+
+// KeystoreOf is the file with the password of an output's keystores: its own, else
+// that of the defaults; one that is relative is beside the manifest.
+func (m *Manifest) KeystoreOf(o *Output) string {
+	name := m.Defaults.KeystorePasswordFile
+	if o != nil && o.KeystorePasswordFile != "" {
+		name = o.KeystorePasswordFile
+	}
+	if name == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(filepath.Dir(m.File), name)
 }
 
 // LayoutsOf are the layouts of an output: its own, else those of the defaults,

@@ -12,6 +12,7 @@ import (
 type Verification struct {
 	Results []inspect.Result
 	Now     time.Time
+	Unread  []Unread // told to machines; people and JSON's readers see it on standard error
 }
 
 // Schema names the document.
