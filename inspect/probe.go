@@ -72,30 +72,43 @@ func Probe(ctx context.Context, o ProbeOptions) (*Served, error) {
 }
 
 func (o ProbeOptions) probe(ctx context.Context) (*Served, error) {
+	conn, stop, err := o.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	return handshake(ctx, conn, o.name())
+}
+
+// connect goes as far as the handshake; stop ends the connection.
+func (o ProbeOptions) connect(ctx context.Context) (conn net.Conn, stop func(), err error) {
 	dial := o.Dial
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
-	conn, err := dial(ctx, "tcp", o.Endpoint.Address())
+	conn, err = dial(ctx, "tcp", o.Endpoint.Address())
 	if err != nil {
-		return nil, cause(err)
+		return nil, nil, cause(err)
 	}
-	defer conn.Close()
-	stop := make(chan struct{})
-	defer close(stop)
+	done := make(chan struct{})
+	stop = func() {
+		close(done)
+		conn.Close()
+	}
 	// The beginnings of protocols know no context: a connection that is closed ends
 	// whatever is read from it.
 	guard.Go(func(any) {}, func() {
 		select {
 		case <-ctx.Done():
 			conn.Close()
-		case <-stop:
+		case <-done:
 		}
 	})
 	if err := begin(conn, o.Endpoint.Scheme); err != nil {
-		return nil, err
+		stop()
+		return nil, nil, err
 	}
-	return handshake(ctx, conn, o.name())
+	return conn, stop, nil
 }
 
 // name is what the server is asked for.
@@ -109,24 +122,17 @@ func (o ProbeOptions) name() string {
 // handshake looks at what a server sends, whatever that is.
 func handshake(ctx context.Context, conn net.Conn, name string) (*Served, error) {
 	served := &Served{}
-	config := &tls.Config{
-		ServerName: name,
-		// To say what is, old versions and suites have to be spoken, and nothing verified.
-		// Nothing is sent over this connection.
-		InsecureSkipVerify: true, //nolint:gosec // this looks, it does not trust
-		MinVersion:         tls.VersionTLS10,
-		CipherSuites:       everySuite(),
-		// A server's demand is answered with none, so that it is seen.
-		GetClientCertificate: func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			served.AsksClient, served.ClientCAs = true, asked.AcceptableCAs
-			return &tls.Certificate{}, nil
-		},
-		// Called before the handshake's end, which a server that demands a certificate
-		// does not let come (in TLS 1.2).
-		VerifyConnection: func(state tls.ConnectionState) error {
-			served.Chain = state.PeerCertificates
-			return nil
-		},
+	config := lookingConfig(name)
+	// A server's demand is answered with none, so that it is seen.
+	config.GetClientCertificate = func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		served.AsksClient, served.ClientCAs = true, asked.AcceptableCAs
+		return &tls.Certificate{}, nil
+	}
+	// Called before the handshake's end, which a server that demands a certificate
+	// does not let come (in TLS 1.2).
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		served.Chain = state.PeerCertificates
+		return nil
 	}
 	client := tls.Client(conn, config)
 	err := client.HandshakeContext(ctx)
@@ -144,6 +150,18 @@ func handshake(ctx context.Context, conn net.Conn, name string) (*Served, error)
 	state := client.ConnectionState()
 	served.Version, served.CipherSuite = state.Version, state.CipherSuite
 	return served, nil
+}
+
+// lookingConfig is that of a client who only looks.
+func lookingConfig(name string) *tls.Config {
+	return &tls.Config{
+		ServerName: name,
+		// To say what is, old versions and suites have to be spoken, and nothing verified.
+		// Nothing is sent over this connection but a question for anybody.
+		InsecureSkipVerify: true, //nolint:gosec // this looks, it does not trust
+		MinVersion:         tls.VersionTLS10,
+		CipherSuites:       everySuite(),
+	}
 }
 
 // everySuite are the suites that a server may still insist on.

@@ -124,7 +124,7 @@ func TestDocsNameWhatThereIs(t *testing.T) {
 			}
 		}
 	}
-	for _, c := range []string{"probe", "backend", "ca export"} {
+	for _, c := range []string{"backend", "ca export"} {
 		if _, code := helpOf(strings.Fields(c)...); code == 0 {
 			t.Errorf("meshpki %s is there now: README.md and docs speak of it as to come", c)
 		}
@@ -167,7 +167,7 @@ func TestDocsMakeTargets(t *testing.T) {
 // are lists.
 var docDocuments = []ui.Document{
 	ui.Initialised{}, ui.Authorities{}, ui.AuthorityShown{}, ui.Bundle{}, ui.CARequested{}, ui.CASigned{}, ui.CAImported{}, ui.KeyChanged{},
-	ui.Issued{}, ui.Inspection{}, ui.Verification{},
+	ui.Issued{}, ui.Inspection{}, ui.Verification{}, ui.Probe{},
 	ui.NeedsRenewal{}, ui.Plan{}, ui.Simulation{}, ui.Units{}, ui.RevokedMany{}, ui.CRL{}, ui.CrossSigned{}, ui.Log{}, ui.LogVerified{}, ui.Demo{}, ui.Version{},
 }
 
@@ -192,6 +192,7 @@ var docParts = map[reflect.Type]string{
 	reflect.TypeFor[inspect.OCSPFacts]():        "An OCSP response",
 	reflect.TypeFor[inspect.OCSPAnswer]():       "An answer of an OCSP response",
 	reflect.TypeFor[inspect.EndpointFacts]():    "A server",
+	reflect.TypeFor[ui.ProbeAttempt]():          "An attempt",
 	reflect.TypeFor[inspect.Revoked]():          "A revoked certificate",
 	reflect.TypeFor[inspect.PrivateKeyFacts]():  "A private key",
 	reflect.TypeFor[inspect.PublicKeyFacts]():   "A public key",

@@ -109,6 +109,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"fails":    fails,
 	"hint":     hint,
 	"parallel": parallel,
+	"serve":    serve,
 	"tty":      tty,
 	"asuser":   asUser,
 	// Making files.

@@ -48,6 +48,7 @@ var documents = []struct {
 	{ui.LogKey{}, false},
 	{ui.Inspection{}, true},
 	{ui.Verification{}, true},
+	{ui.Probe{}, true},
 	{ui.NeedsRenewal{}, true},
 	{ui.Renewal{}, true},
 	{ui.Status{}, false},

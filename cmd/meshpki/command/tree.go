@@ -18,7 +18,7 @@ func root() *command {
 		flags: common(),
 		sub: []*command{
 			caCommand(), issueCommand(), revokeCommand(), crlCommand(), logCommand(),
-			inspectCommand(), verifyCommand(), renewCommand(), planCommand(), applyCommand(), needsRenewalCommand(), statusCommand(), unitsCommand(),
+			inspectCommand(), verifyCommand(), probeCommand(), renewCommand(), planCommand(), applyCommand(), needsRenewalCommand(), statusCommand(), unitsCommand(),
 			demoCommand(), versionCommand(), completionCommand(), manCommand(),
 		},
 	}
