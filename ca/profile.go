@@ -45,6 +45,10 @@ func ProfileNames() []string {
 	return names
 }
 
+// UsagesProfile begins the name of a profile that is nothing but usages:
+// usages:digital signature,server auth.
+const UsagesProfile = "usages:"
+
 // ProfileByName is the built-in profile of that name; "" is workload.
 func ProfileByName(name string) (Profile, error) {
 	if name == "" {
@@ -54,6 +58,9 @@ func ProfileByName(name string) (Profile, error) {
 		if p.name == name {
 			return p, nil
 		}
+	}
+	if usages, ok := strings.CutPrefix(name, UsagesProfile); ok {
+		return NewProfile(Policy{Name: name, Usages: strings.Split(usages, ",")})
 	}
 	return Profile{}, fmt.Errorf("profile %s is none of %s", quoteShort(name), strings.Join(ProfileNames(), ", "))
 }

@@ -31,7 +31,8 @@ func issueCommand() *command {
 			"A service that has a certificate is left alone unless --force or --if-due is given; the generation that is " +
 			"replaced is kept beside the new one.\n\n" +
 			"--csr certifies somebody else's key: of the request only the key and its proof are taken. --file issues for " +
-			"every service of a manifest that is new, changed or due.",
+			"every service of a manifest that is new, changed or due; or for cert-manager's Certificates, in YAML as a " +
+			"cluster has it, once --map-issuer or the manifest says which backend each issuer is.",
 		examples: []example{
 			{"a workload in namespace prod", "meshpki issue --service payment --namespace prod"},
 			{"with another name and an address, for 7 days", "meshpki issue --service gateway --dns www.example.com --ip 10.0.0.5 --validity 7d"},
@@ -75,7 +76,8 @@ func issueFlags() []cli.Flag {
 		text("swap", "how the files in --out are replaced: `directory|files` (default directory)"),
 		text("key", "the `FILE` or key URI with the CA's key, where it is not in the directory"),
 		text("passphrase-file", "the first line of `FILE` is the passphrase of the CA's key; - is standard input"),
-		text("file", "issue for every service of a manifest, a `FILE`"),
+		text("file", "issue for every service of a manifest, or every Certificate of cert-manager in a `FILE`"),
+		many("map-issuer", "with Certificates: who is that issuer here, `NAME=REF`; may be repeated"),
 		toggle("dry-run", "show what would be made; sign and write nothing"),
 		toggle("if-due", "do nothing if the certificate in place is as ordered and not due"),
 		toggle("force", "issue although there is a certificate, or other files are in the way"),

@@ -13,7 +13,7 @@ import (
 
 // onlyOne are the flags of issue that mean one service, and so do not go with --file.
 var onlyOne = []string{"service", "namespace", "dns", "ip", "uri", "email", "spiffe-id", "identity", "datacenter", "short-names",
-	"no-default-dns", "common-name", "subject", "no-subject", "profile", "validity", "not-after", "key-type", "reuse-key", "csr", "layout", "out", "swap", "if-due"}
+	"no-default-dns", "common-name", "subject", "no-subject", "profile", "validity", "not-after", "key-type", "reuse-key", "csr", "layout", "swap", "if-due"}
 
 // issueFile issues for every service of a manifest that is new, changed or due. One
 // that fails keeps no other from its turn.
@@ -23,7 +23,7 @@ func (c *call) issueFile(ctx context.Context) error {
 			return usagef("--%s does not go with --file: the manifest says it", flag)
 		}
 	}
-	m, err := c.ordered()
+	m, err := c.orders()
 	if err != nil {
 		return err
 	}
@@ -52,19 +52,6 @@ func (c *call) issueFile(ctx context.Context) error {
 	return b.end(err)
 }
 
-// ordered reads what is to be issued: a manifest, whose settings are those of this run.
-func (c *call) ordered() (*config.Manifest, error) {
-	m, err := config.Load(c.String("file"))
-	if err != nil {
-		return nil, err
-	}
-	if err := trusted(m); err != nil {
-		return nil, err
-	}
-	c.read = m // its urls are those that count
-	return m, nil
-}
-
 // progress shows on a terminal how far long work is, on one line that is written
 // over; elsewhere nothing.
 func (c *call) progress(done, total int, what string) {
@@ -78,7 +65,10 @@ func (c *call) manifestJob(d *file.Directory, m *config.Manifest, s *config.Serv
 	wrong := func(field string, err error) error {
 		return m.Wrong(s.Place, strings.TrimSuffix(fmt.Sprintf("services[%d].%s", i, field), "."), err.Error())
 	}
-	j := &job{c: c, dir: d, force: c.Bool("force"), ifDue: true, dry: c.Bool("dry-run"), from: issue.FromManifest}
+	j := &job{c: c, dir: d, force: c.Bool("force"), ifDue: true, dry: c.Bool("dry-run")}
+	if !m.Certificates {
+		j.from = issue.FromManifest
+	}
 	r := issue.Record{
 		Service: s.Name, Namespace: m.NamespaceOf(s), Kind: issue.Kind(s.Identity), SPIFFEID: s.SPIFFEID,
 		Datacenter: s.Datacenter, TrustDomain: s.Trust,

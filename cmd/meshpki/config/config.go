@@ -14,10 +14,21 @@ import (
 // Load reads a manifest from a file of at most 16 MiB. Every error is an *Error;
 // its Err is set where the file could not be read at all (fs.ErrNotExist,
 // pemfile.ErrTooLarge).
-func Load(path string) (*Manifest, error) {
+func Load(path string) (*Manifest, error) { return load(path, false) }
+
+// LoadOrders is Load, and takes cert-manager's Certificates as well: YAML of whatever
+// a cluster has, in which each Certificate becomes a service.
+func LoadOrders(path string) (*Manifest, error) { return load(path, true) }
+
+func load(path string, objects bool) (*Manifest, error) {
 	data, err := pemfile.ReadFile(path)
 	if err == nil || errors.Is(err, pemfile.ErrEmpty) {
-		return Parse(path, data)
+		m, err := parse(path, data, objects)
+		if err != nil {
+			err.File = path
+			return nil, err
+		}
+		return m, nil
 	}
 	reason := err
 	for errors.Unwrap(reason) != nil {
@@ -37,7 +48,7 @@ func Load(path string) (*Manifest, error) {
 // Parse reads a manifest from YAML in UTF-8; name stands for the file in errors.
 // Every error is an *Error, the first that was found. It is safe for concurrent use.
 func Parse(name string, data []byte) (*Manifest, error) {
-	m, err := parse(name, data)
+	m, err := parse(name, data, false)
 	if err != nil {
 		err.File = name
 		return nil, err
@@ -45,7 +56,7 @@ func Parse(name string, data []byte) (*Manifest, error) {
 	return m, nil
 }
 
-func parse(name string, data []byte) (*Manifest, *Error) {
+func parse(name string, data []byte, objects bool) (*Manifest, *Error) {
 	if len(data) > pemfile.MaxSize {
 		return nil, &Error{Problem: "larger than 16 MiB: a manifest is at most that", Err: pemfile.ErrTooLarge}
 	}
@@ -55,6 +66,9 @@ func parse(name string, data []byte) (*Manifest, *Error) {
 	}
 	r := newReader()
 	r.m.File = name
+	if objects && rootKind().MatchString(src) {
+		return r.m, r.objects(src)
+	}
 	// Many services are kept where they are read, in one piece of memory.
 	r.m.Services = make([]Service, 0, strings.Count(src, "\n- name:")+strings.Count(src, "\n  - name:")+strings.Count(src, "\n  - {name:"))
 	if err := split(src, r.take); err != nil {

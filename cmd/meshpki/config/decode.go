@@ -134,6 +134,9 @@ func (r *reader) wrong(at Place, format string, args ...any) *Error {
 func (r *reader) entry(e entry, v reflect.Value) *Error {
 	s := r.shapeOf(v.Type())
 	f := s.byKey[e.key]
+	if _, ok := v.Addr().Interface().(interface{ open() }); ok && f == nil {
+		return nil
+	}
 	if f == nil {
 		err := r.wrong(e.Place, "unknown key %s", quote(e.key))
 		err.Hint = "known here: " + strings.Join(s.known, ", ")
@@ -150,6 +153,12 @@ func (r *reader) entry(e entry, v reflect.Value) *Error {
 
 // value reads a node into a value of whatever type.
 func (r *reader) value(n *node, v reflect.Value, f *field) *Error {
+	if f.refuse != "" {
+		return r.wrong(n.Place, "is not honoured: %s", f.refuse)
+	}
+	if isIgnored(v.Type()) {
+		return nil
+	}
 	target := v.Addr().Interface()
 	if s, ok := target.(short); ok {
 		n = s.expand(n)

@@ -57,6 +57,8 @@ var forms = map[string]form{
 	"profile":        {checkProfileName, profilePattern},
 	"profile name":   {checkNewProfile, profilePattern},
 	"usage":          {checkUsage, ""},
+	"cert usage":     {checkCertificateUsage, ""},
+	"issuer name":    {checkIssuerName, `^[A-Za-z0-9./-]+$`},
 	"policy":         {checkOID, `^[0-2](\.[0-9]+)+$`},
 	"subject":        {checkSubject, ""},
 	"CRL address":    {located(ca.CheckCRLURL), `^(http|ldap)://`},

@@ -52,6 +52,8 @@ func TestForms(t *testing.T) {
 		"profile":      {[]string{"gateway", "a-1"}, []string{"", "A", "a_b", "-a"}},
 		"profile name": {[]string{"gateway"}, []string{"", "workload", "peer", "A"}},
 		"usage":        {[]string{"digital signature", "server auth"}, []string{"", "cert sign", "any", "ocsp signing", "serverAuth"}},
+		"cert usage":   {[]string{"signing", "s/mime", "server auth"}, []string{"", "cert sign", "any", "microsoft sgc"}},
+		"issuer name":  {[]string{"mesh", "ClusterIssuer/letsencrypt-prod", "a.b"}, []string{"", "/a", "a/", "a b", "A1/b", "a/b/c"}},
 		"policy":       {[]string{"1.3.6.1.4.1.99999.1", "2.5.29.32.0"}, []string{"", "1", "3.1", "1.x", "1..2", "1.40"}},
 		"subject":      {[]string{"CN=a,O=b", "/O=b/CN=a"}, []string{"", "a", "CN=", "XX=a"}},
 		"CRL address": {

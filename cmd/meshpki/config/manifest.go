@@ -32,11 +32,18 @@ type Manifest struct {
 	ClusterDomain string             `yaml:"clusterDomain" is:"domain" like:"cluster.local" doc:"The DNS domain behind the default names of services."`
 	Backend       string             `yaml:"backend" is:"backend" like:"vault:pki/mesh" doc:"Who signs: local, local:<intermediate>, a reference such as vault:<mount>/<role>, or a name under backends."`
 	Backends      map[string]Backend `yaml:"backends" is:"entry name" doc:"Backends with settings of their own, by name."`
+	Issuers       map[string]string  `yaml:"issuers" is:"issuer name" doc:"Which backends cert-manager's issuers are, by name or kind/name: for issue --file of Certificates."`
 	CheckpointTo  string             `yaml:"checkpointTo" like:"/var/log/meshpki/checkpoint" doc:"A file, best on another disk, that keeps a copy of the ledger's checkpoint."`
 	URLs          URLs               `yaml:"urls" doc:"Where others learn more about a certificate: these stand in what the local authorities sign."`
 	Profiles      map[string]Profile `yaml:"profiles" is:"profile name" doc:"Kinds of certificates of your own, by name, beside workload, server, client and peer."`
 	Defaults      Defaults           `yaml:"defaults" doc:"What a service is given where it says nothing itself."`
 	Services      []Service          `yaml:"services" doc:"The certificates under care."`
+
+	// Of a file of cert-manager's Certificates, which has nothing but services: what else
+	// is in it, and the servers of its ACME issuers, by kind and name.
+	Certificates bool              `yaml:"-"`
+	Skipped      []string          `yaml:"-"`
+	ACMEServers  map[string]string `yaml:"-"`
 
 	made map[string]ca.Profile `yaml:"-"` // of Profiles
 }
@@ -84,31 +91,33 @@ type Window struct {
 type Service struct {
 	Place `yaml:"-"`
 
-	Name       string   `yaml:"name" need:"yes" is:"name" like:"payment" doc:"The service's name."`
-	Namespace  string   `yaml:"namespace" is:"name" like:"prod" doc:"Its namespace."`
-	Identity   string   `yaml:"identity" of:"istio dapr kuma consul linkerd plain" doc:"The mesh whose names the certificate carries."`
-	Datacenter string   `yaml:"datacenter" is:"name" like:"dc1" doc:"Consul's datacenter, with the identity consul."`
-	Trust      string   `yaml:"trustDomain" is:"trust domain" like:"cluster.local" doc:"Its trust domain, where it is another than the manifest's."`
-	SPIFFEID   string   `yaml:"spiffeId" is:"SPIFFE ID" like:"spiffe://cluster.local/ns/prod/sa/payment" doc:"The SPIFFE ID, where it is another than the default."`
-	DNS        []string `yaml:"dns" is:"DNS name" like:"payment.example.com" doc:"DNS names beside the default ones."`
-	IP         []string `yaml:"ip" is:"IP address" like:"10.0.0.5" doc:"IP addresses."`
-	Email      []string `yaml:"email" is:"email address" like:"payment@example.com" doc:"Email addresses."`
-	URI        []string `yaml:"uri" is:"URI" like:"kuma://kuma.io/service/payment" doc:"URIs other than the SPIFFE ID."`
-	ShortNames bool     `yaml:"shortNames" doc:"Whether the bare name is a DNS name too, in whatever namespace."`
-	NoDNS      bool     `yaml:"noDefaultDns" doc:"Whether there are no DNS names but those of dns."`
-	Profile    string   `yaml:"profile" is:"profile" like:"workload" doc:"What the certificate may be used for: workload, server, client, peer, or a name under profiles."`
-	Validity   string   `yaml:"validity" is:"validity" like:"30d" doc:"How long the certificate lives."`
-	RenewAt    string   `yaml:"renewAt" is:"percent" like:"66%" doc:"When it is due for renewal: the part of its lifetime that has passed."`
-	KeyType    string   `yaml:"keyType" of:"ec-p256 ec-p384 ed25519 rsa-2048 rsa-3072 rsa-4096" doc:"The kind of private key."`
-	CommonName string   `yaml:"commonName" like:"payment" doc:"The subject's common name, where it is not the service's name."`
-	Subject    string   `yaml:"subject" is:"subject" like:"CN=payment,O=Example" doc:"The whole subject."`
-	NoSubject  bool     `yaml:"noSubject" doc:"Whether the subject stays empty."`
-	Backend    string   `yaml:"backend" is:"backend" like:"local" doc:"Who signs."`
-	Allow      []string `yaml:"allow" like:"account" doc:"Reserved: who may call it."`
-	Outputs    []Output `yaml:"outputs" doc:"Where its files go."`
-	Windows    Windows  `yaml:"windows" doc:"When what can wait may be done, such as renewal by the clock; an empty list is any time."`
-	Hook       Hook     `yaml:"hook" like:"[/usr/bin/systemctl, try-reload-or-restart, payment.service]" doc:"What to do once the files are new: the words of one command, or a list of steps."`
-	Confirm    *Confirm `yaml:"confirm" like:"tls://127.0.0.1:8443" doc:"How to see that the new certificate is served; a URL is short for endpoint."`
+	Name       string     `yaml:"name" need:"yes" is:"name" like:"payment" doc:"The service's name."`
+	Namespace  string     `yaml:"namespace" is:"name" like:"prod" doc:"Its namespace."`
+	Identity   string     `yaml:"identity" of:"istio dapr kuma consul linkerd plain" doc:"The mesh whose names the certificate carries."`
+	Datacenter string     `yaml:"datacenter" is:"name" like:"dc1" doc:"Consul's datacenter, with the identity consul."`
+	Trust      string     `yaml:"trustDomain" is:"trust domain" like:"cluster.local" doc:"Its trust domain, where it is another than the manifest's."`
+	SPIFFEID   string     `yaml:"spiffeId" is:"SPIFFE ID" like:"spiffe://cluster.local/ns/prod/sa/payment" doc:"The SPIFFE ID, where it is another than the default."`
+	DNS        []string   `yaml:"dns" is:"DNS name" like:"payment.example.com" doc:"DNS names beside the default ones."`
+	IP         []string   `yaml:"ip" is:"IP address" like:"10.0.0.5" doc:"IP addresses."`
+	Email      []string   `yaml:"email" is:"email address" like:"payment@example.com" doc:"Email addresses."`
+	URI        []string   `yaml:"uri" is:"URI" like:"kuma://kuma.io/service/payment" doc:"URIs other than the SPIFFE ID."`
+	ShortNames bool       `yaml:"shortNames" doc:"Whether the bare name is a DNS name too, in whatever namespace."`
+	NoDNS      bool       `yaml:"noDefaultDns" doc:"Whether there are no DNS names but those of dns."`
+	Profile    string     `yaml:"profile" is:"profile" like:"workload" doc:"What the certificate may be used for: workload, server, client, peer, or a name under profiles."`
+	Validity   string     `yaml:"validity" is:"validity" like:"30d" doc:"How long the certificate lives."`
+	RenewAt    string     `yaml:"renewAt" is:"percent" like:"66%" doc:"When it is due for renewal: the part of its lifetime that has passed."`
+	KeyType    string     `yaml:"keyType" of:"ec-p256 ec-p384 ed25519 rsa-2048 rsa-3072 rsa-4096" doc:"The kind of private key."`
+	CommonName string     `yaml:"commonName" like:"payment" doc:"The subject's common name, where it is not the service's name."`
+	Subject    string     `yaml:"subject" is:"subject" like:"CN=payment,O=Example" doc:"The whole subject."`
+	NoSubject  bool       `yaml:"noSubject" doc:"Whether the subject stays empty."`
+	Backend    string     `yaml:"backend" is:"backend" like:"local" doc:"Who signs."`
+	Allow      []string   `yaml:"allow" like:"account" doc:"Reserved: who may call it."`
+	Outputs    []Output   `yaml:"outputs" doc:"Where its files go."`
+	Windows    Windows    `yaml:"windows" doc:"When what can wait may be done, such as renewal by the clock; an empty list is any time."`
+	Hook       Hook       `yaml:"hook" like:"[/usr/bin/systemctl, try-reload-or-restart, payment.service]" doc:"What to do once the files are new: the words of one command, or a list of steps."`
+	Issuer     *IssuerRef `yaml:"-"` // of a Certificate
+
+	Confirm *Confirm `yaml:"confirm" like:"tls://127.0.0.1:8443" doc:"How to see that the new certificate is served; a URL is short for endpoint."`
 }
 
 // Output is a place where a service's files go. Line and Column are where it begins.

@@ -23,6 +23,8 @@ type field struct {
 	side  bool
 	like  string
 	doc   string
+	// refuse says why the key is not taken.
+	refuse string
 }
 
 // example is a value that the field takes.
@@ -37,7 +39,7 @@ func newShape(t reflect.Type) *shape {
 	s := &shape{byKey: map[string]*field{}}
 	for i := range t.NumField() {
 		tag := t.Field(i).Tag
-		f := &field{index: i, key: tag.Get("yaml"), is: tag.Get("is"), need: tag.Get("need") != "", side: tag.Get("beside") != "", like: tag.Get("like"), doc: tag.Get("doc")}
+		f := &field{index: i, key: tag.Get("yaml"), is: tag.Get("is"), need: tag.Get("need") != "", side: tag.Get("beside") != "", like: tag.Get("like"), doc: tag.Get("doc"), refuse: tag.Get("refuse")}
 		if f.key == "-" {
 			continue
 		}

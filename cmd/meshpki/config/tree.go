@@ -31,6 +31,7 @@ type tree struct {
 	line    int // what to add to the library's lines, which count from the piece's first
 	anchors map[string]*node
 	aliased int
+	loose   bool              // objects of a cluster, which have texts over several lines
 	words   map[string]string // short texts seen before: most services repeat the same few
 }
 
@@ -119,10 +120,14 @@ func (t *tree) checkTokens(tokens token.Tokens) *Error {
 			return t.wrong(tk, "not YAML: %s", printable(tk.Error))
 		case token.TagType:
 			return t.wrong(tk, "a YAML tag, %s: a manifest needs none; what must be a text stands in quotes", quote(tk.Value))
-		case token.MappingKeyType, token.DirectiveType, token.DocumentHeaderType, token.DocumentEndType, token.LiteralType, token.FoldedType:
+		case token.LiteralType, token.FoldedType:
+			if !t.loose {
+				return t.wrong(tk, "%s has no meaning in a manifest", quote(tk.Value))
+			}
+		case token.MappingKeyType, token.DirectiveType, token.DocumentHeaderType, token.DocumentEndType:
 			return t.wrong(tk, "%s has no meaning in a manifest", quote(tk.Value))
 		case token.StringType, token.SingleQuoteType, token.DoubleQuoteType:
-			if strings.Contains(strings.TrimSpace(tk.Origin), "\n") {
+			if !t.loose && strings.Contains(strings.TrimSpace(tk.Origin), "\n") {
 				return t.severalLines(tk)
 			}
 		case token.AnchorType:
@@ -185,6 +190,8 @@ func (t *tree) node(n ast.Node) (*node, *Error) {
 		tk := n.GetToken()
 		quoted := tk.Type == token.SingleQuoteType || tk.Type == token.DoubleQuoteType
 		return &node{Place: t.place(tk), kind: kindText, quoted: quoted, text: t.word(tk.Value), size: 1}, nil
+	case *ast.LiteralNode:
+		return &node{Place: t.place(n.GetToken()), kind: kindText, quoted: true, text: n.Value.Value, size: 1}, nil
 	case nil:
 		return nil, t.wrong(nil, "not YAML: a value is missing")
 	}
