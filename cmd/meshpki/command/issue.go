@@ -77,7 +77,7 @@ func issueFlags() []cli.Flag {
 		text("key", "the `FILE` or key URI with the CA's key, where it is not in the directory"),
 		text("passphrase-file", "the first line of `FILE` is the passphrase of the CA's key; - is standard input"),
 		text("file", "issue for every service of a manifest, or every Certificate of cert-manager in a `FILE`"),
-		many("map-issuer", "with Certificates: who is that issuer here, `NAME=REF`; may be repeated"),
+		many("map-issuer", "with Certificates: NAME=REF, an `ISSUER` and the backend that it is here; may be repeated"),
 		toggle("dry-run", "show what would be made; sign and write nothing"),
 		toggle("if-due", "do nothing if the certificate in place is as ordered and not due"),
 		toggle("force", "issue although there is a certificate, or other files are in the way"),
