@@ -31,6 +31,11 @@ type VaultAuth struct {
 // AWSPCA is a certificate authority in AWS Private CA.
 type AWSPCA struct {
 	Region string // where it is not the one in the ARN
+	// Template signs every leaf, by its name without /V1; empty: the one that fits each.
+	Template string
+	// Rate is how many certificates may be asked for in a second; 0 is the usual quota,
+	// and a negative number no limit.
+	Rate float64
 }
 
 // ACME is an ACME server and the account with it.

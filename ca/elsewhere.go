@@ -10,6 +10,11 @@ import (
 // reached. A request that will never do is a *Refusal.
 var ErrAway = errors.New("the authority is away")
 
+// ErrLost in what an authority answers says that an order was placed and that what
+// became of it cannot be known: asked for once more, it could be certified twice.
+// Another order, for another key, is what may be placed.
+var ErrLost = errors.New("what became of the order is not known")
+
 // Superior is implemented by an Authority elsewhere that certifies CAs of ours; it
 // is found by assertion.
 type Superior interface {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
@@ -43,10 +44,7 @@ func (e *Errand) Obtain(ctx context.Context, authority ca.Authority, order issue
 		}
 		e.m.forget()
 	}
-	if err := e.take(&order); err != nil {
-		return nil, err
-	}
-	c, err := e.ask(ctx, authority, order)
+	c, err := e.fetch(ctx, authority, order)
 	if err != nil {
 		return nil, err
 	}
@@ -95,6 +93,25 @@ func (e *Errand) take(order *issue.Order) (err error) {
 	order.CSR, order.Resume = e.m.CSR, e.m.Resume
 	order.Validity.NotAfter = e.m.NotAfter
 	return nil
+}
+
+// fetch has it signed elsewhere. Where it cannot be known what became of the order
+// that was placed, another one is, for another key: the same one, certified twice,
+// would be a certificate that nobody knows of.
+func (e *Errand) fetch(ctx context.Context, authority ca.Authority, order issue.Order) (*issue.Credential, error) {
+	placed := order
+	if err := e.take(&placed); err != nil {
+		return nil, err
+	}
+	c, err := e.ask(ctx, authority, placed)
+	if !errors.Is(err, ca.ErrLost) {
+		return c, err
+	}
+	e.m.Key, e.m.CSR, e.m.Resume, e.m.NotAfter = nil, nil, nil, time.Time{}
+	if err := e.take(&order); err != nil {
+		return nil, err
+	}
+	return e.ask(ctx, authority, order)
 }
 
 // ask has it signed elsewhere.

@@ -92,10 +92,7 @@ func (w *work) renew(ctx context.Context, authority ca.Authority) error {
 func (w *work) obtain(ctx context.Context, authority ca.Authority, order issue.Order) (*issue.Credential, error) {
 	if _, own := authority.(*ca.Issuer); !own {
 		e := &Errand{w.r, w.t, w.m, w.now}
-		if err := e.take(&order); err != nil {
-			return nil, err
-		}
-		return e.ask(ctx, authority, order)
+		return e.fetch(ctx, authority, order)
 	}
 	w.m.Key, w.m.CSR, w.m.Resume, w.m.NotAfter = nil, nil, nil, time.Time{}
 	if w.r.Allow != nil {

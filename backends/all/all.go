@@ -6,6 +6,7 @@ import (
 
 	"github.com/meshpki/meshpki/backends"
 	"github.com/meshpki/meshpki/backends/acme"
+	"github.com/meshpki/meshpki/backends/awspca"
 	"github.com/meshpki/meshpki/backends/file"
 	"github.com/meshpki/meshpki/backends/kms"
 	"github.com/meshpki/meshpki/backends/kubernetes"
@@ -30,6 +31,9 @@ func Registry() *backends.Registry {
 				return d.Issuer(name, file.KeySource{File: o.KeyFile, URI: o.KeyURI, Open: o.OpenKey, Passphrase: o.Passphrase})
 			},
 			"acme": acme.Open,
+			"awspca": func(_ context.Context, arn string, o backends.Options) (ca.Authority, error) {
+				return awspca.Open(arn, o)
+			},
 		},
 		Outlooks: map[string]func(context.Context, string, backends.Options) (ca.Outlook, error){
 			"local": func(_ context.Context, name string, o backends.Options) (ca.Outlook, error) {
@@ -44,6 +48,12 @@ func Registry() *backends.Registry {
 		Keys: kms.Schemes(),
 		Sources: map[string]func(context.Context, string, backends.Options) ([]backends.Source, error){
 			"k8s": clusters.Sources,
+		},
+		Checks: map[string]func(context.Context, string, backends.Options, []backends.Want) ([]backends.Check, error){
+			"awspca": awspca.Check,
+		},
+		Suggests: map[string]func(string, backends.Options, []backends.Want) ([]backends.Suggestion, error){
+			"awspca": awspca.Suggest,
 		},
 		Stores: map[string]func(string, backends.Options) (issue.Store, error){
 			"file": func(path string, _ backends.Options) (issue.Store, error) {

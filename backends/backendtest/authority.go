@@ -36,6 +36,8 @@ type AuthorityOptions struct {
 	Idempotent bool
 	// Resumes says that it calls Pending before it waits, and goes on by Resume.
 	Resumes bool
+	// RevokesNothing says that it is a ca.Revoker and refuses to revoke.
+	RevokesNothing bool
 }
 
 // candidate is an authority under test, with what is asked of it.
@@ -344,6 +346,14 @@ func testRevoke(t *testing.T, c candidate) {
 	r, ok := a.(ca.Revoker)
 	if !ok {
 		t.Skip("this authority cannot revoke")
+	}
+	if c.RevokesNothing {
+		if err := r.Revoke(t.Context(), big.NewInt(1), ca.Superseded); err == nil {
+			t.Error("it revokes")
+		} else if _, ok := ca.IsRefusal(err); !ok {
+			t.Errorf("error %v, which is no refusal", err)
+		}
+		return
 	}
 	obtain := func() *big.Int { return c.obtain(t, a, c.order(t, c.Profiles[0])).Leaf().SerialNumber }
 	first, second := obtain(), obtain()

@@ -25,7 +25,8 @@ import (
 //   - A meshpki command in a unit, a crontab or a pipeline is run as well; a daemon
 //     until it says that it is ready.
 //   - An HTML comment before a block directs it: "now TIME" sets the clock from
-//     there on, "file NAME" writes the block into that file.
+//     there on, "file NAME" writes the block into that file, "aws" runs a local AWS
+//     that the commands from there on find, with the variables it tells of.
 //   - A ```sh block is for what cannot be run here.
 //
 // MESHPKI_DOCS=update writes what commands print into the pages.
@@ -39,7 +40,7 @@ type docBlock struct {
 
 func (b docBlock) text() string { return strings.Join(b.lines, "\n") + "\n" }
 
-var docDirective = regexp.MustCompile(`^<!-- ((?:now|file) .*) -->$`)
+var docDirective = regexp.MustCompile(`^<!-- ((?:now|file) .*|aws) -->$`)
 
 // docPages lists the pages by their path from the module's root.
 func docPages(t *testing.T) []string {
@@ -123,6 +124,7 @@ type docRun struct {
 	now     string // the clock, in RFC 3339
 	code    int    // exit code of the last command
 	skipped bool   // a program is missing, so what follows cannot be run
+	vars    map[string]string
 	printed []docPrinted
 }
 
@@ -156,6 +158,9 @@ func (r *docRun) block(b docBlock) {
 	}
 	if now, ok := strings.CutPrefix(b.directive, "now "); ok {
 		r.now = now
+	}
+	if b.directive == "aws" {
+		r.startAWS()
 	}
 	if name, ok := strings.CutPrefix(b.directive, "file "); ok {
 		name = r.path(name)
@@ -245,11 +250,17 @@ func (r *docRun) console(b docBlock) {
 // run runs one command line and gives what it prints, on both streams.
 func (r *docRun) run(commandLine string) string {
 	r.t.Helper()
+	for name, value := range r.vars {
+		commandLine = strings.ReplaceAll(commandLine, "$"+name, value)
+	}
 	words, err := docWords(commandLine)
 	if err != nil || len(words) == 0 {
 		r.t.Fatalf("%s: not a command line (%v)", commandLine, err)
 	}
 	env := []string{"MESHPKI_TEST_NOW=" + r.now, "LC_ALL=C.UTF-8", "HOME=" + r.home(), "PATH=" + os.Getenv("PATH")}
+	for name, value := range r.vars {
+		env = append(env, name+"="+value)
+	}
 	for len(words) > 1 && docAssignment.MatchString(words[0]) {
 		name, value, _ := strings.Cut(words[0], "=")
 		if strings.HasPrefix(value, "/") {

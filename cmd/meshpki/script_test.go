@@ -74,6 +74,7 @@ type kept struct {
 	trees, paths map[string][]string // of snapshots, by name
 	kube         *backendtest.KubeAPI
 	denied       []string // verb/resource
+	cloud        *cloud
 }
 
 type keptKey struct{}
@@ -112,6 +113,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"serve":    serve,
 	"tty":      tty,
 	"asuser":   asUser,
+	"aws":      awsScript,
 	// Making files.
 	"norm":      norm,
 	"huge":      huge,

@@ -33,7 +33,8 @@ func entryOf(b config.Backend) backends.Entry {
 	case b.Vault != nil:
 		return vaultEntry(b.Vault)
 	case b.AWSPCA != nil:
-		return backends.Entry{Ref: "awspca:" + b.AWSPCA.ARN, Settings: &backends.AWSPCA{Region: b.AWSPCA.Region}}
+		return backends.Entry{Ref: "awspca:" + b.AWSPCA.ARN, Settings: &backends.AWSPCA{Region: b.AWSPCA.Region,
+			Template: b.AWSPCA.Template, Rate: float64(b.AWSPCA.Rate)}}
 	case b.ACME != nil:
 		return backends.Entry{Ref: "acme:" + b.ACME.Directory, Settings: acmeSettings(b.ACME)}
 	case b.Kubernetes != nil:

@@ -78,6 +78,9 @@ type AWSAuth struct {
 type AWSPCA struct {
 	ARN    string `yaml:"arn" need:"yes" is:"ARN" like:"arn:aws:acm-pca:eu-central-1:111122223333:certificate-authority/1f2e3d4c" doc:"The authority's ARN."`
 	Region string `yaml:"region" like:"eu-central-1" doc:"The region, where it is not the one in the ARN."`
+	// Template is looked at where the backend is opened: there the names are known.
+	Template string `yaml:"template" like:"EndEntityCertificate" doc:"The template that every leaf is signed by; without it, the one that fits each."`
+	Rate     int    `yaml:"rate" like:"25" doc:"How many certificates may be asked for in a second: the account's quota; without it, 25."`
 }
 
 // ACME is an ACME server and the account with it.

@@ -1,0 +1,167 @@
+package awspca
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/meshpki/meshpki/ca"
+)
+
+// kind is what an error of the service's means for us.
+type kind int
+
+const (
+	failed    kind = iota // it will not pass by waiting
+	throttle              // asked too often; nothing was done
+	away                  // it may have been done or not, and may pass
+	notYet                // it is under way
+	missing               // there is no such thing
+	forbidden             // a right is missing
+	refused               // it will never do
+	already               // it was done before
+	locked                // the authority's state does not allow it
+)
+
+// kinds are the service's errors by their names.
+var kinds = map[string]kind{
+	"ThrottlingException": throttle, "Throttling": throttle, "ThrottledException": throttle, "TooManyRequestsException": throttle,
+	"RequestLimitExceeded": throttle, "RequestThrottled": throttle, "RequestThrottledException": throttle, "SlowDown": throttle,
+	"InternalFailure": away, "InternalServerError": away, "ServiceUnavailable": away, "ServiceUnavailableException": away, "RequestTimeout": away,
+	"RequestTimeoutException":    away,
+	"RequestInProgressException": notYet,
+	"ResourceNotFoundException":  missing,
+	"AccessDeniedException":      forbidden, "AccessDenied": forbidden, "UnauthorizedOperation": forbidden,
+	"RequestAlreadyProcessedException": already,
+	"InvalidStateException":            locked,
+	// A quota of certificates or authorities is not a rate: it is no use to try again.
+	"LimitExceededException":        refused,
+	"InvalidArgsException":          refused,
+	"InvalidArnException":           refused,
+	"InvalidRequestException":       refused,
+	"InvalidPolicyException":        refused,
+	"MalformedCSRException":         refused,
+	"MalformedCertificateException": refused,
+	"CertificateMismatchException":  refused,
+	"ValidationException":           refused,
+	"RequestFailedException":        refused,
+}
+
+// kindOf tells what an error means.
+func kindOf(err error) kind {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		if k, known := kinds[api.ErrorCode()]; known {
+			return k
+		}
+	}
+	if r, ok := errors.AsType[*awshttp.ResponseError](err); ok {
+		switch status := r.HTTPStatusCode(); {
+		case status == http.StatusTooManyRequests:
+			return throttle
+		case status >= 500:
+			return away
+		case status > 0:
+			return failed
+		}
+	}
+	if _, ok := errors.AsType[smithy.APIError](err); ok {
+		return failed
+	}
+	if err != nil && (errors.Is(err, errSilent) || unreached(err)) {
+		return away
+	}
+	return failed
+}
+
+// unreached tells a request whose answer did not come, or not whole, from one that
+// was never made for want of credentials.
+func unreached(err error) bool {
+	if text := err.Error(); strings.Contains(text, "get credentials") || strings.Contains(text, "get identity") {
+		return false
+	}
+	_, unsent := errors.AsType[*smithyhttp.RequestSendError](err)
+	_, unread := errors.AsType[*smithy.DeserializationError](err)
+	return unsent || unread
+}
+
+// said is what the service says of an error, without the SDK's own words around it.
+func said(err error) string {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		code := strings.TrimSuffix(api.ErrorCode(), "Exception")
+		if m := strings.TrimSuffix(api.ErrorMessage(), "."); m != "" {
+			return m + " (" + code + ")"
+		}
+		return code
+	}
+	text := err.Error()
+	if o, ok := errors.AsType[*smithy.OperationError](err); ok {
+		text = o.Err.Error()
+	}
+	if _, why, ok := strings.Cut(text, "get credentials: "); ok {
+		return "there are no AWS credentials: " + why
+	}
+	return text
+}
+
+// forbiddenError is the refusal for want of a right.
+type forbiddenError struct{ *ca.Refusal }
+
+func (e *forbiddenError) Unwrap() error { return e.Refusal }
+
+// told is an error of the service's as it is told.
+func (a *Authority) told(operation, template string, err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%s: %w", operation, err)
+	}
+	if errors.Is(err, ca.ErrAway) {
+		return err
+	}
+	switch kindOf(err) {
+	case throttle:
+		return throttledError()
+	case away, notYet:
+		return fmt.Errorf("%s at AWS Private CA: %s: %w", operation, said(err), ca.ErrAway)
+	case forbidden:
+		return &forbiddenError{&ca.Refusal{What: operation + " at AWS Private CA", Why: said(err) + "; this statement of a policy grants it: " + a.statement(operation, template)}}
+	case locked:
+		return &ca.Refusal{What: operation + " at AWS Private CA", Why: said(err) + "; " + stateRemedy(err, a.arn.text)}
+	case refused, missing, already:
+		return &ca.Refusal{What: operation + " at AWS Private CA", Why: said(err)}
+	}
+	return fmt.Errorf("%s at AWS Private CA: %s", operation, said(err))
+}
+
+// stateRemedy says what helps against a state.
+func stateRemedy(err error, arn string) string {
+	switch text := err.Error(); {
+	case strings.Contains(text, "DISABLED"):
+		return "aws acm-pca update-certificate-authority --status ACTIVE --certificate-authority-arn " + arn + " enables it"
+	case strings.Contains(text, "PENDING_CERTIFICATE"):
+		return "its own certificate has to be installed first"
+	}
+	return "an authority signs while it is ACTIVE"
+}
+
+// statement is the IAM statement that grants an operation, with the condition that a
+// template needs.
+func (a *Authority) statement(operation, template string) string {
+	type statement struct {
+		Effect    string
+		Action    string
+		Resource  string
+		Condition map[string]map[string]string `json:",omitempty"`
+	}
+	s := statement{Effect: "Allow", Action: "acm-pca:" + operation, Resource: a.arn.text}
+	if template != "" {
+		s.Condition = map[string]map[string]string{"StringEquals": {"acm-pca:TemplateArn": a.arn.template(template)}}
+	}
+	data, _ := json.Marshal(s) // texts alone: it does not fail
+	return string(data)
+}
