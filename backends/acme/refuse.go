@@ -214,9 +214,23 @@ func checkSubject(leaf *x509.Certificate) error {
 func (a *Authority) Explain(_ context.Context, part string) (cause, remedy string) {
 	switch part {
 	case issue.PartEKU, issue.PartUsage:
+		if mount := vaultMount(a.directory); mount != "" && part == issue.PartEKU {
+			return "Vault's ACME server certifies servers alone, unless it goes by the role's usages", "vault write " + mount + "/config/acme allow_role_ext_key_usage=true"
+		}
 		return "an ACME server decides the usages, by its profile", ""
 	case issue.PartEnd:
 		return "an ACME server may decide the end itself: leave the validity out, or choose another profile of the server's", ""
 	}
 	return "", ""
+}
+
+// vaultMount is the mount of Vault's, if a directory's URL is of one.
+func vaultMount(directory string) string {
+	_, path, ok := strings.Cut(directory, "/v1/")
+	if !ok || !strings.HasSuffix(path, "/acme/directory") {
+		return ""
+	}
+	mount, _, _ := strings.Cut(strings.TrimSuffix(path, "/acme/directory"), "/roles/")
+	mount, _, _ = strings.Cut(mount, "/issuer/")
+	return mount
 }
