@@ -8,10 +8,15 @@ import "time"
 
 // Vault is a PKI mount of Vault, and the way in.
 type Vault struct {
+	// Mount is the path of the mount; Role the role that signs, empty where none does.
+	Mount, Role string
 	// Mode is sign or sign-verbatim, empty for sign; Issuer one issuer of the mount.
 	Mode, Issuer                           string
 	Address, Namespace, CACert, ServerName string
-	Auth                                   *VaultAuth // nil: the token that VAULT_TOKEN or its helpers give
+	// Roots is a file with the roots that the mount's chains end at, where the mount
+	// does not hold them itself.
+	Roots string
+	Auth  *VaultAuth // nil: the token that VAULT_TOKEN or its helpers give
 }
 
 // VaultAuth is a way into Vault. Method is token, approle, kubernetes, jwt, cert or

@@ -2,6 +2,7 @@ package ca
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 )
 
@@ -31,6 +32,13 @@ type Subordinate interface {
 	RequestCA(ctx context.Context, spec Spec) (csr []byte, err error)
 	// InstallCA hands over what was signed: that CA first, the root last.
 	InstallCA(ctx context.Context, chain Chain) error
+}
+
+// CertificateRevoker is implemented by an Authority elsewhere that may not keep what it
+// signed, and revokes what it is shown; it is found by assertion.
+type CertificateRevoker interface {
+	// RevokeCertificate is Revoke for a certificate that is at hand.
+	RevokeCertificate(ctx context.Context, c *x509.Certificate, reason Reason) error
 }
 
 // Explainer is implemented by an Authority that knows why something of a request

@@ -10,6 +10,7 @@ import (
 	"github.com/meshpki/meshpki/backends/file"
 	"github.com/meshpki/meshpki/backends/kms"
 	"github.com/meshpki/meshpki/backends/kubernetes"
+	"github.com/meshpki/meshpki/backends/vault"
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/issue"
 )
@@ -30,7 +31,8 @@ func Registry() *backends.Registry {
 				}
 				return d.Issuer(name, file.KeySource{File: o.KeyFile, URI: o.KeyURI, Open: o.OpenKey, Passphrase: o.Passphrase})
 			},
-			"acme": acme.Open,
+			"acme":  acme.Open,
+			"vault": vault.Open,
 			"awspca": func(_ context.Context, arn string, o backends.Options) (ca.Authority, error) {
 				return awspca.Open(arn, o)
 			},
@@ -51,9 +53,11 @@ func Registry() *backends.Registry {
 		},
 		Checks: map[string]func(context.Context, string, backends.Options, []backends.Want) ([]backends.Check, error){
 			"awspca": awspca.Check,
+			"vault":  vault.Check,
 		},
 		Suggests: map[string]func(string, backends.Options, []backends.Want) ([]backends.Suggestion, error){
 			"awspca": awspca.Suggest,
+			"vault":  vault.Suggest,
 		},
 		Stores: map[string]func(string, backends.Options) (issue.Store, error){
 			"file": func(path string, _ backends.Options) (issue.Store, error) {

@@ -2,6 +2,7 @@ package file
 
 import (
 	"context"
+	"crypto"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,6 +20,8 @@ type IntermediateOptions struct {
 	Passphrase []byte // of the new key; empty leaves it in the clear
 	Parent     string // "" is the root
 	ParentKey  KeySource
+	// Public is the key to be certified, where it was made elsewhere and stays there.
+	Public crypto.PublicKey
 }
 
 // AddIntermediate makes another intermediate. The key is in place before the
@@ -55,26 +58,37 @@ func (d *Directory) AddIntermediate(ctx context.Context, o IntermediateOptions) 
 	if err != nil {
 		return Authority{}, err
 	}
-	key, err := ca.NewKey(o.KeyType)
+	public, data, err := o.key()
 	if err != nil {
 		return Authority{}, err
 	}
-	data, err := encodeKey(key, o.Passphrase)
+	chain, err := parent.IssueCA(ctx, o.Spec, public)
 	if err != nil {
 		return Authority{}, err
 	}
-	chain, err := parent.IssueCA(ctx, o.Spec, key.Public())
-	if err != nil {
-		return Authority{}, err
-	}
-	// A key without a certificate is what an interrupted run left: it was never used.
-	if err := durable.WriteFile(d.keyPath(o.Name), data, secretMode); err != nil {
-		return Authority{}, err
+	if data != nil {
+		// A key without a certificate is what an interrupted run left: it was never used.
+		if err := durable.WriteFile(d.keyPath(o.Name), data, secretMode); err != nil {
+			return Authority{}, err
+		}
 	}
 	if err := durable.WriteFile(filepath.Join(d.path, caDir, o.Name+".crt"), pemfile.EncodeCertificates(chain.Leaf()), publicMode); err != nil {
 		return Authority{}, err
 	}
 	return d.Authority(o.Name)
+}
+
+// key makes the key, and gives it as it is kept; nothing is kept of one elsewhere.
+func (o IntermediateOptions) key() (public crypto.PublicKey, data []byte, err error) {
+	if o.Public != nil {
+		return o.Public, nil, nil
+	}
+	key, err := ca.NewKey(o.KeyType)
+	if err != nil {
+		return nil, nil, err
+	}
+	data, err = encodeKey(key, o.Passphrase)
+	return key.Public(), data, err
 }
 
 // mayStandUnder refuses what a rotation would not take along: it certifies what

@@ -75,8 +75,8 @@ func vaultEntry(v *config.Vault) backends.Entry {
 	if v.Role != "" {
 		ref += "/" + v.Role
 	}
-	return backends.Entry{Ref: ref, Settings: &backends.Vault{Mode: v.Mode, Issuer: v.Issuer, Address: v.Address, Namespace: v.Namespace,
-		CACert: v.CACert, ServerName: v.ServerName, Auth: vaultAuth(v.Auth)}}
+	return backends.Entry{Ref: ref, Settings: &backends.Vault{Mount: v.Mount, Role: v.Role, Mode: v.Mode, Issuer: v.Issuer, Address: v.Address, Namespace: v.Namespace,
+		CACert: v.CACert, ServerName: v.ServerName, Roots: v.Roots, Auth: vaultAuth(v.Auth)}}
 }
 
 func vaultAuth(a *config.Auth) *backends.VaultAuth {

@@ -122,7 +122,9 @@ func intermediateCommand() *command {
 		args:    "NAME",
 		about: "Makes an intermediate authority under the root, or under another intermediate whose path length " +
 			"allows it. --for host makes one for a single machine that renews by itself: 90 days, constrained, " +
-			"path length 0; it wants at least one --permit flag.",
+			"path length 0; it wants at least one --permit flag. With --backend, an authority elsewhere signs it, and in a " +
+			"directory without a root that one's becomes its root. With --in the key is made elsewhere and stays there, and the " +
+			"local root signs it; run again, it hands over what was signed before.",
 		examples: []example{
 			{"one for Linkerd", "meshpki ca intermediate linkerd --for linkerd"},
 			{"one for a machine, for its name", "meshpki ca intermediate web-1 --for host --permit-dns web-1.example.com"},
@@ -134,6 +136,9 @@ func intermediateCommand() *command {
 			text("validity", "how long it lives, a `DURATION` (default 3y, cut to its parent's end)"),
 			text("key", "the `FILE` or key URI with the parent's key, where it is not in the directory"),
 			text("root-passphrase-file", "the first line of `FILE` is the passphrase of the root's key"),
+			text("backend", "the authority elsewhere that signs it, a `REF`"),
+			text("in", "the authority elsewhere that it becomes, a `REF`: its key is made there and stays there"),
+			text("trust-domain", "the SPIFFE `TRUST-DOMAIN` of a new directory, with --backend (default cluster.local)"),
 		)...),
 		run: runIntermediate,
 	}
@@ -147,9 +152,18 @@ func runIntermediate(ctx context.Context, c *call) error {
 	if err := checkAuthorityName("name", args[0]); err != nil {
 		return err
 	}
+	switch {
+	case c.IsSet("backend") && c.IsSet("in"):
+		return usagef("--backend and --in do not go together: the one signs it, in the other it is kept")
+	case c.IsSet("backend"):
+		return c.intermediateFrom(ctx, args[0])
+	}
 	d, err := c.openToSign()
 	if err != nil {
 		return err
+	}
+	if c.IsSet("in") {
+		return c.intermediateIn(ctx, d, args[0])
 	}
 	if _, err := d.Authority(args[0]); err == nil {
 		return withHint(usagef("there is an authority %q already", args[0]), "meshpki ca show %s%s", args[0], c.dirFlag())
@@ -270,6 +284,7 @@ func bundleCommand() *command {
 			text("as", "the bundle's form: `pem`"),
 			text("out", "write it to `FILE` instead of standard output"),
 			toggle("force", "replace the file"),
+			text("backend", "the roots of the authority elsewhere, a `REF`, in place of the directory's"),
 			text("record", "remember that it was handed to `NAME`: a rotation of the root waits until it has been handed out anew"),
 		),
 		run: runBundle,
@@ -297,18 +312,9 @@ func runBundle(ctx context.Context, c *call) error {
 	if name := c.String("record"); c.IsSet("record") && !file.ValidExport(name) {
 		return usagef("--record: %q is no name for whom something is handed to: letters, digits, '.', '_' and '-' only, 1 to 100 of them", name)
 	}
-	d, err := c.open()
+	roots, err := c.bundle(ctx)
 	if err != nil {
 		return err
-	}
-	roots, err := d.Bundle()
-	if err != nil {
-		return err
-	}
-	if name := c.String("record"); c.IsSet("record") {
-		if err := d.RecordExport(ctx, name, "", roots); err != nil {
-			return err
-		}
 	}
 	pem := pemfile.EncodeCertificates(roots...)
 	switch {

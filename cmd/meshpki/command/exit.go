@@ -235,8 +235,12 @@ func hintFor(err error) string {
 	case errors.Is(err, issue.ErrChanged):
 		return "run it again"
 	}
-	if m, ok := errors.AsType[*issue.Mismatch](err); ok {
-		return strings.ReplaceAll(m.Remedy(), "\n", "; ")
+	// What an authority elsewhere would have to be told.
+	if m, ok := errors.AsType[interface {
+		error
+		Remedy() string
+	}](err); ok {
+		return ui.Safe(strings.ReplaceAll(m.Remedy(), "\n", "; "))
 	}
 	if v, ok := errors.AsType[*ca.ValidityError](err); ok && !v.Limit.IsZero() {
 		return "without --validity it ends with its issuer at the latest"

@@ -56,6 +56,8 @@ var documents = []struct {
 	{ui.Units{}, true},
 	{ui.Applied{}, true},
 	{ui.Simulation{}, false},
+	{ui.BackendChecked{}, true},
+	{ui.BackendSuggested{}, true},
 	{ui.Demo{}, false},
 	{ui.Version{}, false},
 }

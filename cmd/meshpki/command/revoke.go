@@ -20,7 +20,8 @@ func revokeCommand() *command {
 		name:    "revoke",
 		summary: "revoke a certificate",
 		args:    "SERIAL|FILE…",
-		about: "Records the end of a certificate that this directory's authorities signed, named by its serial number or by a " +
+		about: "Records the end of a certificate that this directory's authorities signed, or has it revoked by the one elsewhere " +
+			"that did, as the ledger knows it or --backend names it. It is named by its serial number or by a " +
 			"file whose first certificate it is. From then on renewal takes it for due, meshpki crl lists it, a revoked " +
 			"intermediate signs no certificate more, and a key that was compromised is not certified again. A revocation is " +
 			"never taken back. Revoking twice changes nothing, but for a reason that has become a compromise.",
@@ -93,14 +94,16 @@ func (c *call) revoke(ctx context.Context, d *file.Directory, arg string, reason
 	if err != nil {
 		return ui.Revoked{}, err
 	}
-	var done file.Revocation
-	if cert != nil {
+	done, backend, err := c.revokeElsewhere(ctx, d, serial, cert, reason)
+	switch {
+	case backend != "":
+	case cert != nil:
 		done, err = d.RevokeCertificate(ctx, cert, reason)
-	} else {
+	default:
 		done, err = d.Revoke(ctx, serial, reason)
 	}
 	doc := ui.Revoked{Serial: ca.FormatSerial(serial), Service: done.Service, Namespace: done.Namespace,
-		Reason: orElse(done.Reason, reason.String()), Before: done.Before, Issuer: done.Issuer, State: "revoked"}
+		Reason: orElse(done.Reason, reason.String()), Before: done.Before, Issuer: done.Issuer, State: "revoked", Backend: backend}
 	if doc.Authority = done.Authority; done.Authority == d.Settings().Issuing {
 		doc.Authority = "" // which crl takes by itself
 	}

@@ -18,7 +18,7 @@ func root() *command {
 		flags: common(),
 		sub: []*command{
 			caCommand(), issueCommand(), revokeCommand(), crlCommand(), logCommand(),
-			inspectCommand(), verifyCommand(), probeCommand(), renewCommand(), planCommand(), applyCommand(), needsRenewalCommand(), statusCommand(), unitsCommand(),
+			inspectCommand(), verifyCommand(), probeCommand(), renewCommand(), planCommand(), applyCommand(), needsRenewalCommand(), statusCommand(), unitsCommand(), backendCommand(),
 			demoCommand(), versionCommand(), completionCommand(), manCommand(),
 		},
 	}

@@ -22,6 +22,7 @@ type Vault struct {
 	Namespace  string `yaml:"namespace" like:"team-a" doc:"The namespace in Vault; without it, VAULT_NAMESPACE."`
 	CACert     string `yaml:"caCert" like:"/etc/vault/ca.pem" doc:"A file with the roots that the server is trusted by; without it, VAULT_CACERT."`
 	ServerName string `yaml:"serverName" is:"server name" like:"vault.example.com" doc:"The name that the server's certificate has to carry; without it, VAULT_TLS_SERVER_NAME."`
+	Roots      string `yaml:"roots" like:"/etc/vault/mesh-roots.pem" doc:"A file with the roots that the mount's chains end at, where the mount does not hold them."`
 	Auth       *Auth  `yaml:"auth" doc:"How to log in; without it, VAULT_TOKEN."`
 }
 

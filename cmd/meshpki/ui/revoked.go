@@ -15,7 +15,8 @@ type Revoked struct {
 	Issuer    string `json:"issuer,omitempty"`
 	Reason    string `json:"reason"`
 	Before    string `json:"reasonBefore,omitempty"`
-	Authority string `json:"-"` // whose CRL will list it; empty for the default one
+	Backend   string `json:"backend,omitempty"` // the authority elsewhere that revoked it
+	Authority string `json:"-"`                 // whose CRL will list it; empty for the default one
 }
 
 // RevokedMany is the answer of revoke.
@@ -42,7 +43,7 @@ func (d RevokedMany) Text(p *Page) {
 	for _, r := range d.List {
 		r.text(p)
 		isNew := r.State == "revoked" || r.State == "reason-changed"
-		if isNew && !slices.Contains(lists, r.Authority) {
+		if isNew && r.Backend == "" && !slices.Contains(lists, r.Authority) {
 			lists = append(lists, r.Authority)
 		}
 		services = services || isNew && r.Service != ""

@@ -1,0 +1,176 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/pemfile"
+)
+
+// rootsKept is how long the reading of the mount's issuers is good for.
+const rootsKept = time.Hour
+
+// maxIssuers is more than a mount in order has: each costs a call.
+const maxIssuers = 50
+
+// selfSigned tells a root by its names and key identifiers.
+func selfSigned(c *x509.Certificate) bool {
+	return bytes.Equal(c.RawSubject, c.RawIssuer) && (len(c.AuthorityKeyId) == 0 || bytes.Equal(c.AuthorityKeyId, c.SubjectKeyId))
+}
+
+// chainOf reads what was signed: the leaf, and the CAs above it in their order. Vault
+// gives them from the issuer upward; what is not over the one before is left out.
+func chainOf(a *answer) (ca.Chain, error) {
+	leaf, err := pemfile.Certificates([]byte(a.text("certificate")))
+	if err != nil {
+		return nil, err
+	}
+	var above []*x509.Certificate
+	for _, text := range append(a.list("ca_chain"), a.text("issuing_ca")) {
+		if strings.TrimSpace(text) == "" {
+			continue
+		}
+		certs, err := pemfile.Certificates([]byte(text))
+		if err != nil {
+			return nil, fmt.Errorf("its chain: %w", err)
+		}
+		above = append(above, certs...)
+	}
+	return climb(leaf[0], above), nil
+}
+
+// climb puts the CAs over a certificate into order, up to a root or to where none is
+// over the last.
+func climb(c *x509.Certificate, above []*x509.Certificate) ca.Chain {
+	chain := ca.Chain{c}
+	for !selfSigned(c) && len(chain) < 10 {
+		at := slices.IndexFunc(above, func(p *x509.Certificate) bool {
+			return bytes.Equal(p.RawSubject, c.RawIssuer) && c.CheckSignatureFrom(p) == nil && !slices.ContainsFunc(chain, p.Equal)
+		})
+		if at < 0 {
+			break
+		}
+		c = above[at]
+		chain = append(chain, c)
+	}
+	return chain
+}
+
+var errNoRoot = errors.New("none of its issuers' chains reaches a root")
+
+// readRoots reads every issuer of the mount with its chain; the lock is held.
+func (a *Authority) readRoots(ctx context.Context) ([]*x509.Certificate, error) {
+	issuers, err := a.issuers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var own []*x509.Certificate
+	if a.settings.Roots != "" {
+		data, err := pemfile.ReadFile(a.settings.Roots)
+		if err == nil {
+			own, err = pemfile.Certificates(data)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the roots of %s: %s: %w", a, a.settings.Roots, err)
+		}
+	}
+	all := slices.Clone(own)
+	for _, i := range issuers {
+		all = append(all, i.certificate)
+		all = append(all, i.chain...)
+	}
+	now := a.now()
+	var roots []*x509.Certificate
+	add := func(c *x509.Certificate) {
+		if selfSigned(c) && c.IsCA && now.Before(c.NotAfter) && !slices.ContainsFunc(roots, c.Equal) {
+			roots = append(roots, c)
+		}
+	}
+	for _, c := range own {
+		add(c)
+	}
+	for _, i := range issuers {
+		if i.revoked || !now.Before(i.certificate.NotAfter) {
+			continue
+		}
+		chain := climb(i.certificate, all)
+		add(chain[len(chain)-1])
+	}
+	if len(roots) == 0 {
+		return nil, &remedied{error: fmt.Errorf("%s: %w", a, errNoRoot),
+			remedy: "give the mount its root (vault write " + a.path("issuers/import/cert") + " pem_bundle=@root.pem), or name a file with it in the manifest: roots:"}
+	}
+	return roots, nil
+}
+
+// issuer is one issuer of the mount.
+type issuer struct {
+	id, name    string
+	certificate *x509.Certificate
+	chain       []*x509.Certificate
+	revoked     bool
+}
+
+// issuers reads the mount's issuers. One of an older kind, without a list of issuers,
+// has one: its CA.
+func (a *Authority) issuers(ctx context.Context) ([]issuer, error) {
+	list, err := a.client.list(ctx, a.path("issuers"))
+	if err != nil {
+		return nil, a.refused(ctx, err)
+	}
+	ids := list.list("keys")
+	if len(ids) == 0 {
+		return nil, &remedied{error: &ca.Refusal{What: a.String(), Why: "the mount has no issuer yet"},
+			remedy: "vault write " + a.path("root/generate/internal") + " common_name=… makes one; meshpki ca intermediate NAME --in vault:" + a.settings.Mount + " puts one of yours there"}
+	}
+	if len(ids) > maxIssuers {
+		return nil, fmt.Errorf("%s has %d issuers, and %d is the most that is read", a, len(ids), maxIssuers)
+	}
+	info, _ := list.data["key_info"].(map[string]any)
+	var found []issuer
+	for _, id := range ids {
+		if !plainPart(id) {
+			return nil, fmt.Errorf("%s: an issuer's identifier is none", a)
+		}
+		i, err := a.issuer(ctx, id)
+		if err != nil {
+			return nil, a.refused(ctx, err)
+		}
+		if about, ok := info[id].(map[string]any); ok {
+			i.name, _ = about["issuer_name"].(string)
+		}
+		if i.certificate != nil {
+			found = append(found, i)
+		}
+	}
+	return found, nil
+}
+
+// issuer reads one, by what needs no token.
+func (a *Authority) issuer(ctx context.Context, ref string) (issuer, error) {
+	got, err := a.client.public(ctx, a.path("issuer", ref, "json"))
+	if err != nil || got == nil {
+		return issuer{}, err
+	}
+	i := issuer{id: ref, revoked: got.number("revocation_time") > 0}
+	certs, err := pemfile.Certificates([]byte(got.text("certificate")))
+	if err != nil {
+		return i, fmt.Errorf("issuer %s cannot be read: %w", ref, err)
+	}
+	i.certificate = certs[0]
+	for _, text := range got.list("ca_chain") {
+		certs, err := pemfile.Certificates([]byte(text))
+		if err != nil {
+			return i, fmt.Errorf("the chain of issuer %s cannot be read: %w", ref, err)
+		}
+		i.chain = append(i.chain, certs...)
+	}
+	return i, nil
+}

@@ -1,0 +1,290 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"github.com/meshpki/meshpki/backends"
+	"github.com/meshpki/meshpki/ca"
+)
+
+// How Vault is asked again while it is away.
+const (
+	firstWait   = 250 * time.Millisecond
+	longestWait = 4 * time.Second
+	// patience is how long one call is tried for, where its context does not end before.
+	patience = 20 * time.Second
+	// sulk is how long after that nobody waits for it again: one try each, so that a
+	// thousand targets do not wait one after the other.
+	sulk = 10 * time.Second
+	// callTimeout bounds one try.
+	callTimeout = 30 * time.Second
+)
+
+// client speaks to one Vault with one token. Safe for concurrent use.
+type client struct {
+	api     *api.Client // without a token
+	address string      // as it may be shown
+	session session
+	now     func() time.Time
+	// sleep waits, or until ctx ends; patience is as the constant.
+	sleep    func(ctx context.Context, d time.Duration) error
+	patience time.Duration
+
+	mu        sync.Mutex
+	awayUntil time.Time
+}
+
+// newClient makes a client by the settings, and by Vault's own environment where they
+// are silent.
+func newClient(ctx context.Context, s backends.Vault, o backends.Options) (*client, error) {
+	config := api.DefaultConfig()
+	if config.Error != nil {
+		return nil, fmt.Errorf("the environment of Vault: %w", config.Error)
+	}
+	for _, set := range []struct{ into, name string }{{s.Address, ""}, {o.Env("VAULT_AGENT_ADDR"), "VAULT_AGENT_ADDR"}, {o.Env("VAULT_ADDR"), "VAULT_ADDR"}} {
+		if set.into == "" {
+			continue
+		}
+		config.Address, config.AgentAddress = set.into, ""
+		break
+	}
+	if transport, ok := config.HttpClient.Transport.(*http.Transport); ok {
+		transport.MaxIdleConnsPerHost, transport.MaxIdleConns = 64, 64
+	}
+	tls := &api.TLSConfig{CACert: s.CACert, TLSServerName: s.ServerName}
+	if s.Auth != nil && s.Auth.Method == "cert" {
+		tls.ClientCert, tls.ClientKey = s.Auth.CertFile, s.Auth.KeyFile
+	}
+	if tls.CACert+tls.TLSServerName+tls.ClientCert+tls.ClientKey != "" {
+		if err := config.ConfigureTLS(tls); err != nil {
+			return nil, fmt.Errorf("the TLS settings of Vault: %w", err)
+		}
+	}
+	config.MaxRetries, config.Timeout = 0, callTimeout
+	u, err := url.Parse(config.Address)
+	if err != nil || u.User != nil {
+		return nil, &backends.RefError{Ref: "the address of Vault", Problem: "is none: https://vault:8200 would be, without a password in it"}
+	}
+	made, err := api.NewClient(config)
+	if err != nil {
+		return nil, fmt.Errorf("the settings of Vault: %w", err)
+	}
+	made.ClearToken()
+	made.SetMaxRetries(0)
+	if ns := firstOf(s.Namespace, o.Env("VAULT_NAMESPACE")); ns != "" {
+		made.SetNamespace(ns)
+	} else {
+		made.ClearNamespace()
+	}
+	c := &client{api: made, address: config.Address, now: o.Now, sleep: sleep, patience: patience}
+	return c, c.session.set(ctx, c, s, o)
+}
+
+// with gives a client like this one that has a token; they share their connections,
+// their limit and nothing of the environment.
+func (c *client) with(token string) (*api.Client, error) {
+	made, err := c.api.Clone()
+	if err != nil {
+		return nil, fmt.Errorf("the client of Vault: %w", err)
+	}
+	made.ClearNamespace()
+	if ns := c.api.Namespace(); ns != "" {
+		made.SetNamespace(ns)
+	}
+	made.SetMaxRetries(0)
+	made.SetToken(token)
+	return made, nil
+}
+
+func firstOf(texts ...string) string {
+	for _, s := range texts {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// call is one request, made with a client that has a token or none.
+type call func(ctx context.Context, c *api.Client) (*api.Secret, error)
+
+// write sends a request with a token.
+func (c *client) write(ctx context.Context, path string, body map[string]any) (*answer, error) {
+	return c.do(ctx, "write "+path, func(ctx context.Context, c *api.Client) (*api.Secret, error) {
+		return c.Logical().WriteWithContext(ctx, path, body)
+	})
+}
+
+func (c *client) read(ctx context.Context, path string) (*answer, error) {
+	return c.do(ctx, "read "+path, func(ctx context.Context, c *api.Client) (*api.Secret, error) {
+		return c.Logical().ReadWithContext(ctx, path)
+	})
+}
+
+// public reads what needs no token, so that it also works before anybody has logged in.
+func (c *client) public(ctx context.Context, path string) (*answer, error) {
+	return c.again(ctx, "read "+path, c.api, func(ctx context.Context, c *api.Client) (*api.Secret, error) {
+		return c.Logical().ReadWithContext(ctx, path)
+	})
+}
+
+func (c *client) list(ctx context.Context, path string) (*answer, error) {
+	return c.again(ctx, "list "+path, c.api, func(ctx context.Context, c *api.Client) (*api.Secret, error) {
+		return c.Logical().ListWithContext(ctx, path)
+	})
+}
+
+// do makes a call with the token. On 403 another token is had, once: unless the
+// token is good and it is the policy that says no.
+func (c *client) do(ctx context.Context, what string, f call) (*answer, error) {
+	holder, err := c.session.client(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	got, err := c.again(ctx, what, holder, f)
+	if !isStatus(err, http.StatusForbidden) {
+		return got, err
+	}
+	fresh, again := c.session.refused(ctx, c, holder)
+	if again != nil {
+		return nil, again
+	}
+	if fresh == nil {
+		return nil, err
+	}
+	return c.again(ctx, what, fresh, f)
+}
+
+// again makes a call until it is answered: what will pass is tried again, with a
+// longer wait each time, for as long as there is patience.
+func (c *client) again(ctx context.Context, what string, with *api.Client, f call) (*answer, error) {
+	wait, waited := firstWait, time.Duration(0)
+	limit := c.patience
+	if c.sulking() {
+		limit = 0
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		got, err := f(ctx, with)
+		if err == nil {
+			c.away(false)
+			return answerOf(got), nil
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("%s: %w", what, ctx.Err())
+		}
+		err = c.classify(what, err)
+		if !errors.Is(err, ca.ErrAway) {
+			return nil, err
+		}
+		pause := wait/2 + rand.N(wait/2) //nolint:gosec // it spreads the tries, and hides nothing
+		if after, ok := errors.AsType[*away](err); ok && after.retry > pause {
+			pause = after.retry
+		}
+		if waited+pause > limit {
+			c.away(true)
+			return nil, err
+		}
+		if stop := c.sleep(ctx, pause); stop != nil {
+			return nil, errors.Join(err, stop)
+		}
+		waited += pause
+		wait = min(2*wait, longestWait)
+	}
+}
+
+func (c *client) sulking() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now().Before(c.awayUntil)
+}
+
+func (c *client) away(is bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.awayUntil = time.Time{}
+	if is {
+		c.awayUntil = c.now().Add(sulk)
+	}
+}
+
+// answer is what Vault said.
+type answer struct {
+	data map[string]any
+	auth *api.SecretAuth
+	wrap *api.SecretWrapInfo
+}
+
+// answerOf is never nil: where nothing is, there is an answer without data.
+func answerOf(s *api.Secret) *answer {
+	if s == nil {
+		return &answer{}
+	}
+	return &answer{s.Data, s.Auth, s.WrapInfo}
+}
+
+func (a *answer) text(name string) string {
+	s, _ := a.data[name].(string)
+	return strings.TrimSpace(s)
+}
+
+func (a *answer) list(name string) []string { return texts(a.data[name]) }
+
+// texts reads a list of texts, or one with commas in it, as roles have had both.
+func texts(v any) []string {
+	var out []string
+	switch v := v.(type) {
+	case []any:
+		for _, item := range v {
+			if s, ok := item.(string); ok {
+				out = append(out, s)
+			}
+		}
+	case string:
+		for s := range strings.SplitSeq(v, ",") {
+			if s = strings.TrimSpace(s); s != "" {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
+func (a *answer) number(name string) int64 { return numberOf(a.data[name]) }
+
+func numberOf(v any) int64 {
+	switch v := v.(type) {
+	case json.Number:
+		n, _ := v.Int64()
+		return n
+	case float64:
+		return int64(v)
+	}
+	return 0
+}
+
+func (a *answer) is(name string) bool { v, _ := a.data[name].(bool); return v }
