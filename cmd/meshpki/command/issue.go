@@ -116,6 +116,7 @@ type job struct {
 	notAfter time.Time
 	csr      []byte
 	from     string // issue.FromManifest, or by hand
+	at       string // where a file has the order: mesh.yaml:12; "" by hand
 	backend  string
 	outputs  []issue.Output
 	shown    []string         // the places as they were given

@@ -418,6 +418,9 @@ func (i *issued) document() ui.IssuedService {
 	}
 	d.SPIFFEID, d.NotSVID = svid(leaf)
 	_, d.Purposes = ca.UsageNames(leaf.KeyUsage, leaf.ExtKeyUsage)
+	if i.state == "planned" {
+		d.Parts = i.partsOf()
+	}
 	for _, to := range i.j.shown {
 		place := ui.IssuedPlace{To: to}
 		for _, name := range i.j.names {

@@ -65,7 +65,7 @@ func (c *call) manifestJob(d *file.Directory, m *config.Manifest, s *config.Serv
 	wrong := func(field string, err error) error {
 		return m.Wrong(s.Place, strings.TrimSuffix(fmt.Sprintf("services[%d].%s", i, field), "."), err.Error())
 	}
-	j := &job{c: c, dir: d, force: c.Bool("force"), ifDue: true, dry: c.Bool("dry-run")}
+	j := &job{c: c, dir: d, force: c.Bool("force"), ifDue: true, dry: c.Bool("dry-run"), at: fmt.Sprintf("%s:%d", m.File, s.Line)}
 	if !m.Certificates {
 		j.from = issue.FromManifest
 	}

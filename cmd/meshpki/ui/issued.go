@@ -35,6 +35,15 @@ type IssuedService struct {
 	NotAfter    time.Time     `json:"notAfter,omitzero"`
 	Due         time.Time     `json:"due,omitzero"`
 	Places      []IssuedPlace `json:"places,omitempty"`
+	Parts       []IssuedPart  `json:"parts,omitempty"` // of a planned one
+}
+
+// IssuedPart is one part of a certificate that would be made, and why it is so.
+type IssuedPart struct {
+	Part     string `json:"part"`
+	Value    string `json:"value"`
+	Why      string `json:"why"`
+	Citation string `json:"citation,omitempty"`
 }
 
 // IssuedPlace is a place and the files in it.
@@ -93,6 +102,22 @@ func (d Issued) Text(p *Page) {
 	}
 	for _, place := range s.Places {
 		p.Field(column, "files", strings.Join(place.Files, ", ")+" in "+Clean(place.To))
+	}
+	if len(s.Parts) > 0 {
+		p.Blank()
+		p.Para(p.Indent(), "why each part is so:")
+		for i := 0; i < len(s.Parts); i++ {
+			part := s.Parts[i]
+			text := Clean(part.Value)
+			for ; i+1 < len(s.Parts) && s.Parts[i+1].Part == part.Part && s.Parts[i+1].Why == part.Why; i++ {
+				text += ", " + Clean(s.Parts[i+1].Value)
+			}
+			text += ": " + Clean(part.Why)
+			if part.Citation != "" {
+				text += " (" + part.Citation + ")"
+			}
+			p.Field(len("IP address"), part.Part, text)
+		}
 	}
 	if s.NotSVID != "" {
 		p.Blank()
