@@ -179,6 +179,7 @@ var docParts = map[reflect.Type]string{
 	reflect.TypeFor[ui.Attribute]():             "An attribute",
 	reflect.TypeFor[ui.IssuedService]():         "A service",
 	reflect.TypeFor[ui.IssuedPlace]():           "A place",
+	reflect.TypeFor[ui.IssuedPart]():            "A part of a certificate",
 	reflect.TypeFor[ui.PlannedPlace]():          "A planned place",
 	reflect.TypeFor[ui.SimulationMargin]():      "A margin",
 	reflect.TypeFor[ui.SimulationLapse]():       "A lapse",
