@@ -135,3 +135,23 @@ func stringValue(v asn1.RawValue) (string, bool) {
 	}
 	return "", false
 }
+
+// subjectText is one attribute of a name that is text.
+type subjectText struct{ kind, text string }
+
+// subjectTexts are the attributes of a name that are text, in their order.
+func subjectTexts(der []byte) []subjectText {
+	var parts []relativeSET
+	if rest, err := asn1.Unmarshal(der, &parts); err != nil || len(rest) > 0 {
+		return nil
+	}
+	var list []subjectText
+	for _, set := range parts {
+		for _, a := range set {
+			if text, ok := stringValue(a.Value); ok {
+				list = append(list, subjectText{attributeName(a.Type), text})
+			}
+		}
+	}
+	return list
+}

@@ -2,8 +2,6 @@ package inspect
 
 import (
 	"cmp"
-	"crypto/x509"
-	"errors"
 	"slices"
 	"strings"
 )
@@ -13,71 +11,58 @@ import (
 // on the way, and which way comes nearest to a root. The walk never says yes; the
 // bounds below keep it short however hostile the certificates are.
 const (
-	maxTried    = 16 // paths
-	maxDepth    = 20 // certificates in one
-	maxParents  = 16 // candidates for one issuer
-	maxLinkCost = 4000
+	maxTried   = 16 // paths
+	maxDepth   = 20 // certificates in one
+	maxParents = 16 // candidates for one issuer
+	maxWalk    = 2000
 )
 
-// explain fills the result with what is wrong; err is why findPaths found no path.
-func (r *Result) explain(target *x509.Certificate, o Options, err error) {
-	if len(o.Roots) == 0 {
+// explain fills the result with what is wrong with the target, of which the search
+// found no path that holds.
+func (r *Result) explain(v *Verifier, s *search) {
+	target := s.chain[0]
+	if len(v.o.Roots) == 0 {
 		r.Findings = append(r.Findings, ruleNoRoots.broken("", "no root was given, so nothing can be trusted", "give the roots that you trust"))
-		if f, ok := checkTime(target, placeOf(target), o.At); !ok {
+		if f, ok := checkTime(target.Certificate, placeOf(target.Certificate), v.o.At); !ok {
 			r.Findings = append(r.Findings, f)
 		}
 		return
 	}
-	w := newWalk(o)
-	w.up([]*x509.Certificate{target}, nil)
-	for i := range w.attempts {
-		w.attempts[i].judge(o)
-	}
-	slices.SortStableFunc(w.attempts, nearer)
-	for i, a := range w.attempts {
-		findings := a.findings()
-		if i == 0 && len(findings) == 0 {
-			findings = append(findings, inWords(target, err))
-		}
-		r.Tried = append(r.Tried, pathOf(a.chain, findings))
+	attempts := v.attempts(s)
+	for _, a := range attempts {
+		r.Tried = append(r.Tried, a.told(a.findings()))
 	}
 	if len(r.Tried) > 0 {
 		r.Findings = append(r.Findings, r.Tried[0].Findings...)
 	} else {
-		r.Findings = append(r.Findings, inWords(target, err))
+		r.Findings = append(r.Findings, searchLimit(target))
 	}
+	if s.over && !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Rule == ruleSearchLimit.ID }) {
+		r.Findings = append(r.Findings, searchLimit(target))
+	}
+}
+
+// attempts are the ways up from a target with what is wrong with each, the one
+// nearest to trust first.
+func (v *Verifier) attempts(s *search) []attempt {
+	w := &walk{v: v, above: s.above, budget: maxWalk}
+	w.up([]*node{s.chain[0]}, nil)
+	for i := range w.attempts {
+		w.attempts[i].complete(s)
+	}
+	slices.SortStableFunc(w.attempts, nearer)
+	if len(w.attempts) > 0 && len(w.attempts[0].faults) == 0 {
+		f := ruleNotVerified.broken(s.chain[0].name(), "the path does not hold, and no rule says why", "have the certificate issued again")
+		w.attempts[0].faults = []fault{{orderOpinion, f}}
+	}
+	return w.attempts
 }
 
 // attempt is one way up from the target, as far as it goes.
 type attempt struct {
-	chain  []*x509.Certificate
-	rooted bool
+	path
 	faults []fault
 }
-
-// fault is a finding with its place in line: the lower comes first.
-type fault struct {
-	order int
-	Finding
-}
-
-// What decides first on a path: nothing that could be added helps a leaf out of
-// date; then where the path breaks off, whom it leads through, and, from the root
-// down, when; then what depends on the path as a whole.
-const (
-	orderLeafTimeAlone = iota
-	orderEnd
-	orderLink
-	orderIssuer
-	orderRootTime
-	orderIntermediateTime
-	orderLeafTime
-	orderPathLength
-	orderWhole
-	orderUsage
-)
-
-func (a *attempt) add(order int, f Finding) { a.faults = append(a.faults, fault{order, f}) }
 
 func (a *attempt) findings() []Finding {
 	list := make([]Finding, len(a.faults))
@@ -85,6 +70,18 @@ func (a *attempt) findings() []Finding {
 		list[i] = f.Finding
 	}
 	return list
+}
+
+// complete judges the attempt by every rule.
+func (a *attempt) complete(s *search) {
+	a.v, a.o, a.above = s.v, &s.v.o, s.above
+	a.faults = append(a.faults, a.judge()...)
+	for _, r := range s.refused {
+		if len(a.faults) == 0 && slices.Equal(r.p.chain, a.chain) {
+			a.faults = append(a.faults, fault{orderOpinion, r.f})
+		}
+	}
+	sortFaults(a.faults)
 }
 
 // nearer orders attempts: those that reach a root first, then by fewer faults,
@@ -105,91 +102,22 @@ func nearer(a, b attempt) int {
 	return cmp.Compare(len(b.chain), len(a.chain))
 }
 
-// judge adds what is wrong with the certificates of the attempt, in order.
-func (a *attempt) judge(o Options) {
-	for i, c := range a.chain {
-		if f, ok := checkTime(c, a.placeOf(i), o.At); !ok {
-			a.add(a.timeOrder(i), f)
-		}
-		if f, ok := checkCritical(c); !ok {
-			a.add(orderIssuer, f)
-		}
-		if i == 0 {
-			continue
-		}
-		for _, f := range checkIssuer(c, i-1) {
-			order := orderIssuer
-			if f.Rule == rulePathLength.ID {
-				order = orderPathLength
-			}
-			a.add(order, f)
-		}
-	}
-	if a.rooted {
-		if f, ok := checkConstraints(a.chain); !ok {
-			a.add(orderWhole, f)
-		}
-		if f, ok := checkUsage(a.chain, o.EKU); !ok {
-			a.add(orderUsage, f)
-		}
-	}
-	slices.SortStableFunc(a.faults, func(x, y fault) int { return cmp.Compare(x.order, y.order) })
-}
-
-func (a *attempt) placeOf(i int) place {
-	switch {
-	case i == 0:
-		return placeOf(a.chain[0])
-	case a.rooted && i == len(a.chain)-1:
-		return placeRoot
-	}
-	return placeIntermediate
-}
-
-func (a *attempt) timeOrder(i int) int {
-	switch {
-	case i == 0 && !a.rooted:
-		return orderLeafTimeAlone
-	case a.placeOf(i) == placeRoot:
-		return orderRootTime
-	case i > 0:
-		return orderIntermediateTime
-	}
-	return orderLeafTime
-}
-
 // walk goes up from a target through the certificates given.
 type walk struct {
-	roots    map[string]bool                // by DER
-	parents  map[string][]*x509.Certificate // by subject, roots first
+	v        *Verifier
+	above    map[string][]*node
 	attempts []attempt
 	budget   int // of signature checks, in units of checkCost
 }
 
-func newWalk(o Options) *walk {
-	w := &walk{roots: map[string]bool{}, parents: map[string][]*x509.Certificate{}, budget: maxLinkCost}
-	for i, list := range [][]*x509.Certificate{o.Roots, o.Intermediates} {
-		for _, c := range list {
-			if c == nil {
-				continue
-			}
-			if i == 0 {
-				w.roots[string(c.Raw)] = true
-			}
-			w.parents[string(c.RawSubject)] = append(w.parents[string(c.RawSubject)], c)
-		}
-	}
-	return w
-}
-
 // up follows a chain to every certificate that may have issued its last.
-func (w *walk) up(chain []*x509.Certificate, faults []fault) {
+func (w *walk) up(chain []*node, faults []fault) {
 	if len(w.attempts) >= maxTried {
 		return
 	}
 	c := chain[len(chain)-1]
-	if w.roots[string(c.Raw)] {
-		w.attempts = append(w.attempts, attempt{chain: chain, rooted: true, faults: faults})
+	if c.anchor {
+		w.attempts = append(w.attempts, attempt{path: path{chain: chain, rooted: true}, faults: faults})
 		return
 	}
 	sound, doubtful, namesakes := w.links(chain)
@@ -204,7 +132,7 @@ func (w *walk) up(chain []*x509.Certificate, faults []fault) {
 		end = checkEnd(c, namesakes)
 	}
 	if end.Rule != "" {
-		w.attempts = append(w.attempts, attempt{chain: chain, faults: append(slices.Clip(faults), fault{orderEnd, end})})
+		w.attempts = append(w.attempts, attempt{path: path{chain: chain}, faults: append(slices.Clip(faults), fault{orderEnd, end})})
 		return
 	}
 	for _, l := range sound {
@@ -218,25 +146,27 @@ func (w *walk) up(chain []*x509.Certificate, faults []fault) {
 
 // link is one certificate that may have issued the last of a chain.
 type link struct {
-	parent  *x509.Certificate
+	parent  *node
 	finding Finding
 	ok      bool
 }
 
 // links sorts the certificates of the issuer's name: those whose key signed, those
 // that seem to be meant though the signature does not hold, and mere namesakes.
-func (w *walk) links(chain []*x509.Certificate) (sound, doubtful []link, namesakes []*x509.Certificate) {
+func (w *walk) links(chain []*node) (sound, doubtful []link, namesakes []*node) {
 	c := chain[len(chain)-1]
-	candidates := slices.Clone(w.parents[string(c.RawIssuer)])
-	slices.SortStableFunc(candidates, func(a, b *x509.Certificate) int { return cmp.Compare(keyRank(c, a), keyRank(c, b)) })
+	candidates := slices.Clone(w.above[c.issuer])
+	slices.SortStableFunc(candidates, func(a, b *node) int { return cmp.Compare(keyRank(c, a), keyRank(c, b)) })
 	for _, p := range candidates[:min(maxParents, len(candidates))] {
-		if slices.ContainsFunc(chain, func(x *x509.Certificate) bool { return sameSubjectKey(x, p) }) {
+		if slices.ContainsFunc(chain, func(x *node) bool { return sameSubjectKey(x, p) }) {
 			continue
 		}
-		if w.budget -= checkCost(p.PublicKey); w.budget < 0 {
-			break
+		if w.v.links[linkKey{c, p}] == linkUnknown {
+			if w.budget -= checkCost(p.PublicKey); w.budget < 0 {
+				break
+			}
 		}
-		f, ok, ours := checkLink(c, p)
+		f, ok, ours := w.v.checkLink(c, p)
 		switch l := (link{p, f, ok}); {
 		case ok:
 			sound = append(sound, l)
@@ -250,36 +180,17 @@ func (w *walk) links(chain []*x509.Certificate) (sound, doubtful []link, namesak
 }
 
 // keyRank puts a parent whose key identifier fits before others.
-func keyRank(child, parent *x509.Certificate) int {
-	if sameKeyID(child, parent) {
+func keyRank(child, parent *node) int {
+	if sameKeyID(child.Certificate, parent.Certificate) {
 		return 0
 	}
 	return 1
 }
 
-// invalidReason takes an error of crypto/x509 apart; kind is -1 for any other.
-func invalidReason(err error) (detail string, kind x509.InvalidReason) {
-	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
-	if !ok {
-		return "", -1
-	}
-	return strings.TrimPrefix(invalid.Detail, "x509: "), invalid.Reason
-}
+// plainError is an error of crypto/x509 without its package's name.
+func plainError(err error) string { return strings.TrimPrefix(err.Error(), "x509: ") }
 
-// inWords is the finding for an error of path validation that the walk did not
-// explain.
-func inWords(target *x509.Certificate, err error) Finding {
-	if f, ok := constraintFinding([]*x509.Certificate{target}, err); !ok {
-		return f
-	}
-	if strings.Contains(err.Error(), "signature check attempts limit") {
-		return searchLimit(target)
-	}
-	return ruleNotVerified.broken(shortName(target), "the path does not hold: "+strings.TrimPrefix(err.Error(), "x509: "), "have the certificate issued again")
-}
-
-func searchLimit(c *x509.Certificate) Finding {
-	name := shortName(c)
-	return ruleSearchLimit.broken(name, "the search for a path was given up at "+quoted(name)+": the path is too long, or there are too many of the same name",
-		"give only the intermediates that belong to "+quoted(name))
+func searchLimit(c *node) Finding {
+	return ruleSearchLimit.broken(c.name(), "the search for a path was given up at "+quoted(c.name())+": the path is too long, or there are too many of the same name",
+		"give only the intermediates that belong to "+quoted(c.name()))
 }

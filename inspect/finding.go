@@ -66,6 +66,9 @@ func Rules() []Rule {
 	list = append(list, ruleMalformed, ruleRequestSignature, ruleCRLStale, ruleCRLNotYet, ruleOCSPStale, ruleOCSPNotYet)
 	list = append(list, endpointRules...)
 	list = append(list, pathRules...)
+	list = append(list, crlRules...)
+	list = append(list, ocspRules...)
+	list = append(list, conformanceRules...)
 	return append(list, identityRules...)
 }
 

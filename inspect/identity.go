@@ -1,7 +1,6 @@
 package inspect
 
 import (
-	"crypto/x509"
 	"fmt"
 	"net"
 	"strings"
@@ -36,6 +35,10 @@ func identityFindings(e *examined, o Options) []Finding {
 	}
 	if o.SPIFFEID != "" || o.TrustDomain != "" {
 		for _, f := range errorsOnly(e.svidFindings()) {
+			if f.Rule == ruleSVIDPath.ID && !o.Strict {
+				// Whoever validates does not look at it (X509-SVID, Section 5.2).
+				f.Severity = SeverityWarning
+			}
 			add(f, false)
 		}
 	}
@@ -144,16 +147,16 @@ func lowerASCII(s string) string {
 }
 
 // checkRemaining judges the path that holds longest by how long that is.
-func checkRemaining(chains [][]*x509.Certificate, o Options) (Finding, bool) {
-	if o.MinRemaining <= 0 || len(chains) == 0 {
+func checkRemaining(paths []*path, o Options) (Finding, bool) {
+	if o.MinRemaining <= 0 || len(paths) == 0 {
 		return Finding{}, true
 	}
-	end := shortest(longest(chains))
+	end := longest(paths).shortest()
 	left, want := seconds(o.At, end.NotAfter), int64(o.MinRemaining/time.Second)
 	if left >= want {
 		return Finding{}, true
 	}
-	name := shortName(end)
+	name := end.name()
 	return ruleRemainingTooShort.broken(name,
 		fmt.Sprintf("%s ends in %s, at %s; at least %s were asked for", quoted(name), span(left), moment(end.NotAfter), span(want)),
 		"renew "+quoted(name)), false

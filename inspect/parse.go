@@ -138,7 +138,7 @@ func objectOf(kind Kind, der []byte) Object {
 	o := Object{Kind: kind}
 	switch kind {
 	case KindCertificate:
-		o.Certificate, o.Err = x509.ParseCertificate(der)
+		o.Certificate, o.Err = ReadCertificate(der)
 	case KindRequest:
 		o.Request, o.Err = x509.ParseCertificateRequest(der)
 	case KindCRL:

@@ -1,101 +1,147 @@
 package inspect
 
 import (
-	"crypto/x509"
-	"errors"
+	"cmp"
+	"slices"
 	"time"
 )
 
-// findPaths gives every chain from target to one of o.Roots that holds at o.At
-// and allows o.EKU, target first, or the reason why there is none. This is the
-// seam of path validation: whoever validates otherwise replaces this function,
-// and explain.go then asks less of the error.
-func findPaths(target *x509.Certificate, o Options) ([][]*x509.Certificate, error) {
-	if extKeyUsageOf(o.EKU) == noUsage {
-		return nil, errUnknownUse
-	}
-	return target.Verify(x509.VerifyOptions{
-		// Never nil: nil would mean the system's roots.
-		Roots:         poolOf(o.Roots),
-		Intermediates: poolOf(o.Intermediates),
-		CurrentTime:   verifyTime(o.At),
-		KeyUsages:     []x509.ExtKeyUsage{extKeyUsageOf(o.EKU)},
-	})
+// path is a way up from a target, as far as it goes: to a root if it is rooted.
+// What a path is judged by is listed here; each rule has a function of its own.
+type path struct {
+	chain  []*node // the target first
+	rooted bool
+	v      *Verifier
+	o      *Options
+	above  map[string][]*node // all that may stand above somebody, by subject
+	gaps   []gap              // why crypto/x509 refuses it though it holds
 }
 
-// poolOf leaves out keys so large that checking a signature would take too long.
-func poolOf(certs []*x509.Certificate) *x509.CertPool {
-	pool := x509.NewCertPool()
-	for _, c := range certs {
-		if c != nil && (c.PublicKey == nil || usableKey(c.PublicKey)) {
-			pool.AddCert(c)
+// fault is a finding with its place in line: the lower comes first.
+type fault struct {
+	order int
+	Finding
+}
+
+// What decides first on a path: nothing that could be added helps a leaf out of
+// date; then where the path breaks off, whom it leads through, and, from the root
+// down, when; then what depends on the path as a whole.
+const (
+	orderLeafTimeAlone = iota
+	orderEnd
+	orderMalformed
+	orderLink
+	orderIssuer
+	orderKey
+	orderRootTime
+	orderIntermediateTime
+	orderLeafTime
+	orderPathLength
+	orderWhole
+	orderPolicy
+	orderUsage
+	orderRevoked
+	orderConforming
+	orderOpinion
+)
+
+// A pathRule judges a path by one clause of RFC 5280, Section 6 or of what it
+// builds on; ok is false where the path breaks it.
+type pathRule struct {
+	order  int
+	whole  bool // only a path that reaches a root can be judged by it
+	breaks func(p *path) []Finding
+}
+
+// pathRules are what a path is judged by, beside its signatures.
+func pathJudges() []pathRule {
+	one := func(check func(p *path) (Finding, bool)) func(p *path) []Finding {
+		return func(p *path) []Finding {
+			if f, ok := check(p); !ok {
+				return []Finding{f}
+			}
+			return nil
 		}
 	}
-	return pool
+	return []pathRule{
+		{orderMalformed, false, (*path).malformed},
+		{orderIssuer, false, (*path).unknownCritical},
+		{orderIssuer, false, (*path).notIssuers},
+		{orderKey, false, (*path).weakKeys},
+		{orderPathLength, false, (*path).tooLong},
+		{orderWhole, true, one(checkConstraints)},
+		{orderPathLength, true, one(checkDepth)},
+		{orderPolicy, true, one(checkPolicies)},
+		{orderUsage, true, one(checkUsage)},
+		{orderRevoked, true, one(checkRevoked)},
+		{orderRevoked, true, one(checkCRLs)},
+		{orderRevoked, true, one(checkOCSP)},
+		{orderConforming, true, (*path).strictly},
+	}
 }
 
-// verifyTime keeps the zero time from meaning 'now' to crypto/x509.
-func verifyTime(at time.Time) time.Time {
-	if at.IsZero() {
-		return time.Unix(0, 0)
-	}
-	return at
-}
-
-// extKeyUsageOf is the use that an option names. What it does not know is a use
-// that no certificate has.
-func extKeyUsageOf(eku string) x509.ExtKeyUsage {
-	switch eku {
-	case "", EKUAny:
-		return x509.ExtKeyUsageAny
-	case EKUServerAuth:
-		return x509.ExtKeyUsageServerAuth
-	case EKUClientAuth:
-		return x509.ExtKeyUsageClientAuth
-	}
-	return noUsage
-}
-
-// noUsage is none of the uses that crypto/x509 knows.
-const noUsage x509.ExtKeyUsage = -2
-
-var errUnknownUse = errors.New("the use that was asked for is not known")
-
-// allows tells whether every certificate of a chain allows a use, and gives the
-// first that does not, from the root down. A certificate without the extension
-// allows all (RFC 5280, Section 4.2.1.12); a CA's counts for what it issued.
-func allows(chain []*x509.Certificate, eku string) (refuses *x509.Certificate, ok bool) {
-	want := extKeyUsageOf(eku)
-	if want == x509.ExtKeyUsageAny {
-		return nil, true
-	}
-	if want == noUsage {
-		return chain[0], false
-	}
-	for i := len(chain) - 1; i >= 0; i-- {
-		if !allowsAlone(chain[i], want) {
-			return chain[i], false
+// judge gives all that is wrong with a path but its signatures, what decides first.
+func (p *path) judge() []fault {
+	var faults []fault
+	for i := range p.chain {
+		if f, ok := checkTime(p.chain[i].Certificate, p.placeOf(i), p.o.At); !ok {
+			faults = append(faults, fault{p.timeOrder(i), f})
 		}
 	}
-	return nil, true
-}
-
-func allowsAlone(c *x509.Certificate, want x509.ExtKeyUsage) bool {
-	if len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0 {
-		return true
-	}
-	for _, u := range c.ExtKeyUsage {
-		if u == want || u == x509.ExtKeyUsageAny {
-			return true
+	for _, r := range pathJudges() {
+		if r.whole && !p.rooted {
+			continue
+		}
+		for _, f := range r.breaks(p) {
+			faults = append(faults, fault{r.order, f})
 		}
 	}
-	return false
+	sortFaults(faults)
+	return faults
 }
 
-// shortest is the certificate of a chain that ends first.
-func shortest(chain []*x509.Certificate) *x509.Certificate {
-	least := chain[0]
-	for _, c := range chain[1:] {
+func sortFaults(faults []fault) {
+	slices.SortStableFunc(faults, func(x, y fault) int { return cmp.Compare(x.order, y.order) })
+}
+
+func (p *path) placeOf(i int) place {
+	switch {
+	case i == 0:
+		return placeOf(p.chain[0].Certificate)
+	case p.rooted && i == len(p.chain)-1:
+		return placeRoot
+	}
+	return placeIntermediate
+}
+
+func (p *path) timeOrder(i int) int {
+	switch {
+	case i == 0 && !p.rooted:
+		return orderLeafTimeAlone
+	case p.placeOf(i) == placeRoot:
+		return orderRootTime
+	case i > 0:
+		return orderIntermediateTime
+	}
+	return orderLeafTime
+}
+
+// below is the number of CA certificates that stand between the i-th and the
+// target, self-issued ones left out (RFC 5280, Section 4.2.1.9).
+func (p *path) below(i int) int {
+	n := 0
+	for _, c := range p.chain[1:max(i, 1)] {
+		if !c.selfIssued {
+			n++
+		}
+	}
+	return n
+}
+
+// shortest is the certificate of a path that ends first.
+func (p *path) shortest() *node {
+	least := p.chain[0]
+	for _, c := range p.chain[1:] {
 		if c.NotAfter.Before(least.NotAfter) {
 			least = c
 		}
@@ -103,16 +149,16 @@ func shortest(chain []*x509.Certificate) *x509.Certificate {
 	return least
 }
 
-// longest is the chain that holds longest.
-func longest(chains [][]*x509.Certificate) []*x509.Certificate {
-	best := chains[0]
-	for _, chain := range chains[1:] {
-		if shortest(chain).NotAfter.After(shortest(best).NotAfter) {
-			best = chain
+// longest is the path that holds longest.
+func longest(paths []*path) *path {
+	best := paths[0]
+	for _, p := range paths[1:] {
+		if p.shortest().NotAfter.After(best.shortest().NotAfter) {
+			best = p
 		}
 	}
 	return best
 }
 
-// trustedUntil is when the last of the chains ends.
-func trustedUntil(chains [][]*x509.Certificate) time.Time { return shortest(longest(chains)).NotAfter }
+// trustedUntil is when the last of the paths ends.
+func trustedUntil(paths []*path) time.Time { return longest(paths).shortest().NotAfter }

@@ -1,7 +1,7 @@
 package inspect
 
 import (
-	"bytes"
+	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
 )
@@ -21,6 +21,12 @@ var (
 	ruleNameConstraint  = Rule{"name-constraint", SeverityError, "RFC 5280, Section 4.2.1.10", "every name is one that the CAs above may certify"}
 	rulePolicy          = Rule{"policy-invalid", SeverityError, "RFC 5280, Section 6.1.5", "the path has the policies that it demands"}
 	ruleUsage           = Rule{"usage-not-allowed", SeverityError, "RFC 5280, Section 4.2.1.12", "every certificate of the path allows the use that was asked for"}
+	ruleExtension       = Rule{"extension-malformed", SeverityError, "RFC 5280, Section 4.2", "every extension that paths are judged by can be read"}
+	ruleKeyTooShort     = Rule{"key-too-short", SeverityError, "RFC 9325, Section 4.5", "the RSA key of whoever is verified has at least 1,024 bits"}
+	ruleDepth           = Rule{"path-too-deep", SeverityError, "RFC 5280, Section 6.1", "no more CAs stand between than was asked for"}
+	ruleNameLimit       = Rule{"name-constraint-limit", SeverityError, "RFC 5280, Section 4.2.1.10", "names and constraints are few enough to be compared"}
+	ruleOpinion         = Rule{"second-opinion-refuses", SeverityError, "RFC 5280, Section 6.1", "crypto/x509 does not refuse the path, but for its known gaps"}
+	ruleOpinionGap      = Rule{"second-opinion-gap", SeverityInfo, "RFC 5280, Section 6.1", "crypto/x509 comes to the same answer"}
 	ruleSearchLimit     = Rule{"path-search-limit", SeverityError, "RFC 5280, Section 6", "a path is found within bounds"}
 	ruleNotVerified     = Rule{"path-invalid", SeverityError, "RFC 5280, Section 6.1", "the path holds"}
 )
@@ -28,7 +34,7 @@ var (
 var pathRules = []Rule{
 	ruleNoRoots, ruleIssuerMissing, ruleRootUnknown, ruleIssuerKey, ruleSignature, ruleSignatureKind, ruleIssuerKeySize,
 	ruleIssuerNotCA, ruleIssuerUsage, rulePathLength, ruleCriticalUnknown, ruleNameConstraint, rulePolicy, ruleUsage,
-	ruleRevoked, ruleSearchLimit, ruleNotVerified,
+	ruleRevoked, ruleExtension, ruleKeyTooShort, ruleDepth, ruleNameLimit, ruleOpinion, ruleOpinionGap, ruleSearchLimit, ruleNotVerified,
 }
 
 // issuerText names a certificate's issuer with the key identifier by which it can be found.
@@ -45,15 +51,15 @@ func issuerText(c *x509.Certificate) string {
 
 // checkEnd says why a path that reaches no root ends where it does; namesakes are
 // certificates of the issuer's name that did not sign.
-func checkEnd(c *x509.Certificate, namesakes []*x509.Certificate) Finding {
-	name := shortName(c)
+func checkEnd(n *node, namesakes []*node) Finding {
+	c, name := n.Certificate, n.name()
 	switch {
 	case len(namesakes) > 0:
 		return ruleIssuerKey.broken(name,
 			fmt.Sprintf("%s was signed by %s; the certificate of that name that was given has another key%s",
-				quoted(name), issuerText(c), keyIDText(namesakes[0])),
+				quoted(name), issuerText(c), keyIDText(namesakes[0].Certificate)),
 			"give the certificate of "+issuerText(c)+": the CA's key was replaced, or another CA has its name")
-	case selfIssued(c):
+	case n.selfIssued:
 		return ruleRootUnknown.broken(name,
 			fmt.Sprintf("the path ends at %s%s, which is self-signed and not among the roots", quoted(name), keyIDText(c)),
 			"if you trust "+quoted(name)+", give it with the roots")
@@ -74,23 +80,25 @@ func keyIDText(c *x509.Certificate) string {
 	return " (key id " + shortHex(c.SubjectKeyId) + ")"
 }
 
-// checkLink judges the signature on child by parent's key. ours is false where
-// parent has only the name of the issuer.
-func checkLink(child, parent *x509.Certificate) (f Finding, ok, ours bool) {
+// checkLink judges the signature on child by parent's key as it counted at a
+// moment. ours is false where parent has only the name of the issuer.
+func (v *Verifier) checkLink(childNode, parentNode *node) (f Finding, ok, ours bool) {
+	child, parent := childNode.Certificate, parentNode.Certificate
 	name, issuer := shortName(child), shortName(parent)
-	if t, bits := keyType(parent.PublicKey); bits > 0 && len(t) > 3 && t[:3] == "rsa" && (bits < 1024 || bits > maxRSABits) {
+	if short, bits := shortOrHugeRSA(parent); short || bits > maxRSABits {
 		return ruleIssuerKeySize.broken(issuer, fmt.Sprintf("%s has an RSA key of %d bits: what it signs is not accepted", quoted(issuer), bits),
 			"replace the CA by one with a key of 2,048 bits or more"), false, sameKeyID(child, parent)
 	}
-	err := checkSignature(child, parent)
-	switch {
-	case weakSignature(child.SignatureAlgorithm) && (err == nil || cannotCheck(err)):
-		f, _ := one(ruleWeakSignature, checkSignatureHash).check(&examined{Certificate: child})
-		f.Certificate = name
-		f.Message = fmt.Sprintf("%s is signed with %s, which can be forged", quoted(name), child.SignatureAlgorithm)
-		return f, false, err == nil || sameKeyID(child, parent)
-	case err == nil:
+	if v.link(childNode, parentNode) == linkSound {
 		return Finding{}, true, true
+	}
+	err := v.signatureHolds(child, parent)
+	switch {
+	case weakSignature(child.SignatureAlgorithm) && cannotCheck(err):
+		f, _ := one(ruleWeakSignature, checkSignatureHash).check(&examined{Certificate: child})
+		f = ruleWeakSignature.broken(name, fmt.Sprintf("%s is signed with %s, which can be forged", quoted(name), child.SignatureAlgorithm), f.Fix)
+		f.Fix = "have it issued again with SHA-256"
+		return f, false, sameKeyID(child, parent)
 	case cannotCheck(err):
 		return ruleSignatureKind.broken(name,
 			fmt.Sprintf("the signature on %s is of a kind that is not supported (%s, key %s)", quoted(name),
@@ -102,23 +110,78 @@ func checkLink(child, parent *x509.Certificate) (f Finding, ok, ours bool) {
 		"fetch the certificate again from where it was issued, or have it issued again"), false, sameKeyID(child, parent)
 }
 
-// checkIssuer judges a certificate that issued below others, below being the
-// number of CA certificates between it and the target.
-func checkIssuer(c *x509.Certificate, below int) []Finding {
-	name := shortName(c)
-	var list []Finding
-	switch {
-	case c.Version == 3 && !isCA(c), c.BasicConstraintsValid && !c.IsCA:
-		list = append(list, ruleIssuerNotCA.broken(name, quoted(name)+" issued a certificate and is no CA",
-			"have the certificate issued by a CA; "+quoted(name)+" cannot be one"))
-	case c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageCertSign == 0:
-		list = append(list, ruleIssuerUsage.broken(name, quoted(name)+" may not sign certificates: its key usage does not say keyCertSign",
-			"replace the CA certificate by one with keyCertSign"))
+// shortOrHugeRSA gives the size of an RSA key, and whether it is so short that
+// anybody can have it.
+func shortOrHugeRSA(c *x509.Certificate) (short bool, bits int) {
+	const least = 1024
+	k, ok := c.PublicKey.(*rsa.PublicKey)
+	if !ok {
+		return false, 0
 	}
-	if c.BasicConstraintsValid && c.MaxPathLen >= 0 && below > c.MaxPathLen {
-		list = append(list, rulePathLength.broken(name,
-			fmt.Sprintf("%s allows %s below it, and there %s", quoted(name), count(int64(c.MaxPathLen), "CA"), isAre(below)),
-			"have the leaf issued by a CA nearer to "+quoted(name)+", or replace it by one with a longer path length"))
+	return k.N.BitLen() < least, k.N.BitLen()
+}
+
+// weakKeys judges the keys of the path (RFC 9325, Section 4.5).
+func (p *path) weakKeys() []Finding {
+	var list []Finding
+	for i, c := range p.chain {
+		short, bits := shortOrHugeRSA(c.Certificate)
+		if !short {
+			continue
+		}
+		if i == 0 {
+			list = append(list, ruleKeyTooShort.broken(c.name(), fmt.Sprintf("%s has an RSA key of %d bits: anybody can find its private half", quoted(c.name()), bits),
+				"have it issued for a new key, ec-p256 or RSA with 2,048 bits or more"))
+		}
+	}
+	return list
+}
+
+// malformed gives the extensions of the path that cannot be read.
+func (p *path) malformed() []Finding {
+	var list []Finding
+	for _, c := range p.chain {
+		list = append(list, c.flaws...)
+	}
+	return list
+}
+
+// notIssuers judges each certificate that issued one below by whether it may
+// (RFC 5280, Sections 6.1.4 (k) and (n)).
+func (p *path) notIssuers() []Finding {
+	var list []Finding
+	for _, c := range p.chain[1:] {
+		name := c.name()
+		switch {
+		case !c.isCA() && !c.anchorUnsaid():
+			list = append(list, ruleIssuerNotCA.broken(name, quoted(name)+" issued a certificate and is no CA",
+				"have the certificate issued by a CA; "+quoted(name)+" cannot be one"))
+		case c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageCertSign == 0:
+			list = append(list, ruleIssuerUsage.broken(name, quoted(name)+" may not sign certificates: its key usage does not say keyCertSign",
+				"replace the CA certificate by one with keyCertSign"))
+		}
+	}
+	return list
+}
+
+// anchorUnsaid tells whether a root does not say whether it is a CA, and says
+// nothing against it either: it has no extensions at all, or no basic constraints
+// and a key usage with keyCertSign. That it may issue is then what whoever named it
+// a root says (RFC 5280, Section 6.1.4 (k)).
+func (n *node) anchorUnsaid() bool {
+	return n.anchor && !n.BasicConstraintsValid && extension(n.Extensions, oidBasic) == nil &&
+		(len(n.Extensions) == 0 || n.KeyUsage&x509.KeyUsageCertSign != 0)
+}
+
+// tooLong judges each CA by how many stand below it (RFC 5280, Section 4.2.1.9).
+func (p *path) tooLong() []Finding {
+	var list []Finding
+	for i, c := range p.chain {
+		if below := p.below(i); i > 0 && c.BasicConstraintsValid && c.MaxPathLen >= 0 && below > c.MaxPathLen {
+			list = append(list, rulePathLength.broken(c.name(),
+				fmt.Sprintf("%s allows %s below it, and there %s", quoted(c.name()), count(int64(c.MaxPathLen), "CA"), isAre(below)),
+				"have the leaf issued by a CA nearer to "+quoted(c.name())+", or replace it by one with a longer path length"))
+		}
 	}
 	return list
 }
@@ -130,87 +193,83 @@ func isAre(n int) string {
 	return fmt.Sprintf("are %d", n)
 }
 
-func checkCritical(c *x509.Certificate) (Finding, bool) {
-	if len(c.UnhandledCriticalExtensions) == 0 {
-		return Finding{}, true
-	}
-	oid := c.UnhandledCriticalExtensions[0].String()
-	what := oid
-	if known := extensionNames[oid]; known != "" {
-		what = known + ", " + oid
-	}
-	name := shortName(c)
-	return ruleCriticalUnknown.broken(name, fmt.Sprintf("%s has a critical extension that is not understood (%s)", quoted(name), what),
-		"have it issued again without that extension, or not marked critical"), false
-}
-
-// checkUsage judges a path by the use that was asked for.
-func checkUsage(chain []*x509.Certificate, eku string) (Finding, bool) {
-	refuses, ok := allows(chain, eku)
-	if ok {
-		return Finding{}, true
-	}
-	name := shortName(refuses)
-	if extKeyUsageOf(eku) == noUsage {
-		return ruleUsage.broken(name, fmt.Sprintf("the use %s is not known here", quoted(eku)), "ask for any, serverAuth or clientAuth"), false
-	}
-	return ruleUsage.broken(name,
-		fmt.Sprintf("%s is not for %s, only for %s", quoted(name), clip(eku), listed(extKeyUsages(refuses), 4)),
-		"issue one whose extended key usage says "+clip(eku)), false
-}
-
-// checkConstraints asks crypto/x509 for what depends on the path as a whole, at a
-// time at which all of it is valid, if there is one.
-func checkConstraints(chain []*x509.Certificate) (Finding, bool) {
-	at, end := chain[0].NotBefore, chain[0].NotAfter
-	for _, c := range chain {
-		if c.NotBefore.After(at) {
-			at = c.NotBefore
-		}
-		if c.NotAfter.Before(end) {
-			end = c.NotAfter
-		}
-	}
-	last := len(chain) - 1
-	if at.After(end) || last == 0 {
-		return Finding{}, true
-	}
-	_, err := findPaths(chain[0], Options{Roots: chain[last:], Intermediates: chain[1:last], At: at})
-	return constraintFinding(chain, err)
-}
-
-// constraintFinding puts an error of the path as a whole into words; ok is true
-// for every other error.
-func constraintFinding(chain []*x509.Certificate, err error) (Finding, bool) {
-	name := shortName(chain[0])
-	detail, kind := invalidReason(err)
-	switch kind {
-	case x509.CANotAuthorizedForThisName:
-		who := ""
-		for _, c := range chain[1:] {
-			if extension(c.Extensions, oidNameConstraints) == nil {
-				continue
-			}
-			if who != "" {
-				who = "a CA"
-				break
-			}
-			who = quoted(shortName(c))
-		}
-		if who == "" {
-			who = "a CA"
-		}
-		return ruleNameConstraint.broken(name, fmt.Sprintf("%s above it may not certify its names: %s", who, detail),
-			"have it issued without that name, or by a CA whose constraints permit it"), false
-	case x509.NoValidChains:
-		return rulePolicy.broken(name, "the path does not have the certificate policies that it demands",
-			"have it issued with a policy that the CAs above it allow"), false
+// checkDepth judges the path by how many CAs were to stand between at the most.
+func checkDepth(p *path) (Finding, bool) {
+	last := len(p.chain) - 1
+	if n := p.below(last); p.o.LimitDepth && n > p.o.MaxDepth {
+		return ruleDepth.broken(p.chain[0].name(), fmt.Sprintf("there %s between %s and the root; at most %d were asked for", isAreCAs(n), quoted(p.chain[0].name()), p.o.MaxDepth),
+			"allow more with --max-depth, or have it issued by a CA nearer to the root"), false
 	}
 	return Finding{}, true
 }
 
+func isAreCAs(n int) string {
+	if n == 1 {
+		return "is 1 CA"
+	}
+	return fmt.Sprintf("are %d CAs", n)
+}
+
+// unknownCritical gives the certificates that say what only others understand.
+func (p *path) unknownCritical() []Finding {
+	var list []Finding
+	for _, c := range p.chain {
+		if f, ok := checkCritical(c); !ok {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+func checkCritical(c *node) (Finding, bool) {
+	if c.unknown == "" {
+		return Finding{}, true
+	}
+	what := c.unknown
+	if known := extensionNames[what]; known != "" {
+		what = known + ", " + what
+	}
+	return ruleCriticalUnknown.broken(c.name(), fmt.Sprintf("%s has a critical extension that is not understood (%s)", quoted(c.name()), what),
+		"have it issued again without that extension, or not marked critical"), false
+}
+
+// checkUsage judges a path by the use that was asked for: every certificate of it
+// must allow it, for a CA's counts for what it issued.
+func checkUsage(p *path) (Finding, bool) {
+	refuses, ok := allows(p.chain, p.o.EKU)
+	if ok {
+		return Finding{}, true
+	}
+	eku, name := p.o.EKU, refuses.name()
+	if extKeyUsageOf(eku) == noUsage {
+		return ruleUsage.broken(name, fmt.Sprintf("the use %s is not known here", quoted(eku)), "ask for any, serverAuth or clientAuth"), false
+	}
+	return ruleUsage.broken(name,
+		fmt.Sprintf("%s is not for %s, only for %s", quoted(name), clip(eku), listed(extKeyUsages(refuses.Certificate), 4)),
+		"issue one whose extended key usage says "+clip(eku)), false
+}
+
+// opinionFinding says that crypto/x509 refuses a path that holds by all rules
+// here: then it does not count.
+func opinionFinding(p *path, err error) Finding {
+	name := p.chain[0].name()
+	if detail, kind := invalidReason(err); kind == x509.CANotAuthorizedForThisName {
+		return ruleOpinion.broken(name, "crypto/x509, the second opinion, refuses the path: a CA above it may not certify its names: "+detail,
+			"have it issued without that name, or by a CA whose constraints permit it")
+	}
+	return ruleOpinion.broken(name, "crypto/x509, the second opinion, refuses the path: "+plainError(err), "have the certificate issued again")
+}
+
+// gapFinding says where crypto/x509 is wrong by the standard.
+func gapFinding(p *path, g gap) Finding {
+	f := ruleOpinionGap.broken(p.chain[0].name(), "crypto/x509 would refuse this path, for "+g.Title+"; by the standard it holds",
+		"expect programs written in Go to refuse it")
+	f.Citation = g.Citation
+	return f
+}
+
 // sameSubjectKey tells whether two have the same name and key: a path that held
 // both would go in a circle.
-func sameSubjectKey(a, b *x509.Certificate) bool {
-	return bytes.Equal(a.RawSubject, b.RawSubject) && bytes.Equal(a.RawSubjectPublicKeyInfo, b.RawSubjectPublicKeyInfo)
+func sameSubjectKey(a, b *node) bool {
+	return a.subject == b.subject && string(a.RawSubjectPublicKeyInfo) == string(b.RawSubjectPublicKeyInfo)
 }

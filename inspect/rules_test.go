@@ -145,7 +145,7 @@ func TestRuleList(t *testing.T) {
 		rule, _, _ := strings.Cut(name, ":")
 		tested[rule] = nil
 	}
-	for _, also := range []string{"validity-reversed", "request-signature-invalid", "crl-stale", "crl-not-yet-valid", "path-invalid", "revoked",
+	for _, also := range []string{"validity-reversed", "request-signature-invalid", "crl-stale", "crl-not-yet-valid", "path-invalid", "revoked", "second-opinion-refuses", "second-opinion-gap",
 		"certificate-malformed", "ocsp-stale", "ocsp-not-yet-valid", "server-tls-old", "server-chain-order", "server-root-sent", "server-client-cas-unnamed"} {
 		tested[also] = nil
 	}

@@ -3,10 +3,18 @@ package inspect
 import (
 	"bytes"
 	"crypto"
+	"crypto/dsa" //nolint:staticcheck // what was signed with it is asked about as of then
 	"crypto/ecdsa"
 	"crypto/rsa"
+	"crypto/sha1"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
+	"math/big"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // usableKey tells whether a signature can be checked with this key in bounded time.
@@ -36,6 +44,90 @@ func checkSignature(child, issuer *x509.Certificate) error {
 		return x509.ErrUnsupportedAlgorithm
 	}
 	return issuer.CheckSignature(child.SignatureAlgorithm, child.RawTBSCertificate, child.Signature)
+}
+
+// The moments from which signatures no longer count: what was signed before was
+// sound then, and can be asked about as of then. SHA-1: NIST SP 800-131A. DSA:
+// FIPS 186-5. Older hashes never count.
+var (
+	sha1Until = time.Date(2014, 1, 1, 0, 0, 0, 0, time.UTC)
+	dsaUntil  = time.Date(2023, 2, 3, 0, 0, 0, 0, time.UTC)
+)
+
+// oldSignature tells whether an algorithm counted once and is not checked by
+// crypto/x509.
+func oldSignature(a x509.SignatureAlgorithm) bool {
+	switch a {
+	case x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1, x509.DSAWithSHA256:
+		return true
+	}
+	return false
+}
+
+// sha1End is until when a signature with SHA-1 counts; strict takes none.
+func sha1End(strict bool) time.Time {
+	if strict {
+		return time.Time{}
+	}
+	return sha1Until
+}
+
+// checkSignatureAt checks a signature by issuer's key as it counted at a moment; with
+// SHA-1 it counts before sha1End, and not at all where that is zero.
+func checkSignatureAt(a x509.SignatureAlgorithm, signed, signature []byte, issuer *x509.Certificate, at, sha1End time.Time) error {
+	if !usableKey(issuer.PublicKey) {
+		return x509.ErrUnsupportedAlgorithm
+	}
+	if !oldSignature(a) {
+		return issuer.CheckSignature(a, signed, signature)
+	}
+	until := sha1End
+	if a == x509.DSAWithSHA256 && !sha1End.IsZero() {
+		until = dsaUntil
+	}
+	if !at.Before(until) {
+		return x509.InsecureAlgorithmError(a)
+	}
+	hash := sha1.Sum(signed)
+	digest, kind := hash[:], crypto.SHA1
+	if a == x509.DSAWithSHA256 {
+		long := sha256.Sum256(signed)
+		digest = long[:]
+	}
+	holds, known := false, true
+	switch key := issuer.PublicKey.(type) {
+	case *rsa.PublicKey:
+		holds = a == x509.SHA1WithRSA && rsa.VerifyPKCS1v15(key, kind, digest, signature) == nil
+	case *ecdsa.PublicKey:
+		holds = a == x509.ECDSAWithSHA1 && ecdsa.VerifyASN1(key, digest, signature)
+	case *dsa.PublicKey:
+		holds = (a == x509.DSAWithSHA1 || a == x509.DSAWithSHA256) && dsaHolds(key, digest, signature)
+	default:
+		known = false
+	}
+	switch {
+	case !known:
+		return x509.ErrUnsupportedAlgorithm
+	case !holds:
+		return errOldSignature
+	}
+	return nil
+}
+
+var errOldSignature = errors.New("the signature does not hold")
+
+// dsaHolds checks a DSA signature (FIPS 186-4, Section 4.7) with a key of a size
+// that can be checked in bounded time.
+func dsaHolds(key *dsa.PublicKey, digest, signature []byte) bool {
+	const most = 3072
+	input := cryptobyte.String(signature)
+	var pair cryptobyte.String
+	r, s := new(big.Int), new(big.Int)
+	if key.P == nil || key.Q == nil || key.G == nil || key.Y == nil || key.P.BitLen() > most || key.P.BitLen() < 1024 || key.Q.BitLen() > 256 ||
+		!input.ReadASN1(&pair, cbasn1.SEQUENCE) || !input.Empty() || !pair.ReadASN1Integer(r) || !pair.ReadASN1Integer(s) || !pair.Empty() {
+		return false
+	}
+	return dsa.Verify(key, digest[:min(len(digest), (key.Q.BitLen()+7)/8)], r, s)
 }
 
 // cannotCheck tells whether an error of checkSignature says that the signature is

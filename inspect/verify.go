@@ -27,6 +27,20 @@ type Options struct {
 	Email        string
 	EKU          string        // EKUAny ("" is the same), EKUServerAuth or EKUClientAuth
 	MinRemaining time.Duration // of the path's shortest validity
+	LimitDepth   bool          // whether MaxDepth counts
+	MaxDepth     int           // CAs between the target and the root, self-issued ones left out
+	Policies     PolicyOptions
+	Explain      bool // the paths tell every check
+	Strict       bool // what a conforming issuer would not do is an error
+
+	// CRLs, if there are any, must cover the target, or with CRLCheckChain every
+	// certificate of a path but its root (RFC 5280, Section 6.3).
+	CRLs     []*RevocationList
+	CRLCheck string // CRLCheckLeaf ("" is the same) or CRLCheckChain
+	// OCSP, if set, must say that the target is good; OCSPIssuer, if set, must be
+	// whoever issued it.
+	OCSP       *OCSPResponse
+	OCSPIssuer *x509.Certificate
 
 	// Revoked, if set, tells whether a certificate is known to be revoked, and for
 	// which reason (RFC 5280, Section 5.3.1). A path with such a certificate is none.
@@ -50,6 +64,7 @@ type Result struct {
 	Serial      string    `json:"serial"`
 	Fingerprint string    `json:"fingerprint"`
 	At          time.Time `json:"at"`
+	Range       *Range    `json:"range,omitempty"` // of VerifyUntil
 	Asked       Asked     `json:"asked"`
 
 	// Trusted is the answer: there is a path to a root, and all that was asked for
@@ -75,6 +90,7 @@ type Result struct {
 type Path struct {
 	Certificates []Member  `json:"certificates"`
 	Findings     []Finding `json:"findings,omitempty"` // what is wrong with it
+	Checks       []Check   `json:"checks,omitempty"`   // what it was held to, with Options.Explain
 }
 
 // Member is one certificate of a path.
@@ -86,9 +102,17 @@ type Member struct {
 }
 
 // Verify tells whether target is trusted by o.Roots at o.At for all that o asks
-// for, and if not, why. It validates paths as RFC 5280, Section 6 says, without
-// revocation. source is repeated in the result.
+// for, and if not, why. It validates paths as RFC 5280, Section 6 says. source is
+// repeated in the result.
 func Verify(source string, target *x509.Certificate, o Options) Result {
+	return NewVerifier(o).Verify(source, target, nil)
+}
+
+// Verify is the function of that name for one target of many; between may stand
+// between it and a root, beside what the options name. A target that crypto/x509
+// could not read has no place here: see Unreadable.
+func (v *Verifier) Verify(source string, target *x509.Certificate, between []*x509.Certificate) Result {
+	o := v.o
 	e := examine(target, o.At)
 	r := Result{
 		Source:      source,
@@ -104,37 +128,35 @@ func Verify(source string, target *x509.Certificate, o Options) Result {
 		SPIFFEID:    e.names.SPIFFEID().String(),
 		Findings:    []Finding{},
 	}
-	found, err := findPaths(target, o)
-	chains, ended, revocations := unrevoked(found, o)
-	switch {
-	case err != nil:
-		r.explain(target, o, err)
-	case len(chains) > 0:
-		r.accept(chains)
-	default:
-		for i, chain := range ended {
-			r.Tried = append(r.Tried, pathOf(chain, revocations[i:i+1]))
-		}
-		r.Findings = append(r.Findings, revocations[:1]...)
+	v.work, v.names = 0, 0
+	n, _ := v.node(target)
+	s := v.search(n, v.with(between))
+	if len(s.found) > 0 {
+		r.accept(s.found)
+	} else {
+		r.explain(v, s)
 	}
 	r.Findings = append(r.Findings, identityFindings(e, o)...)
-	if f, ok := checkRemaining(chains, o); !ok {
+	if f, ok := checkRemaining(s.found, o); !ok {
 		r.Findings = append(r.Findings, f)
 	}
-	r.Trusted = err == nil && len(chains) > 0 && len(errorsOnly(r.Findings)) == 0
+	r.Trusted = len(s.found) > 0 && len(errorsOnly(r.Findings)) == 0
+	if len(s.found) > 0 {
+		r.Findings = append(r.Findings, s.found[0].remarks()...)
+	}
 	return r
 }
 
 // accept takes down the paths that hold.
-func (r *Result) accept(chains [][]*x509.Certificate) {
-	for _, chain := range chains {
-		r.Paths = append(r.Paths, pathOf(chain, nil))
+func (r *Result) accept(paths []*path) {
+	for _, p := range paths {
+		r.Paths = append(r.Paths, p.told(nil))
 	}
-	until := trustedUntil(chains).UTC()
+	until := trustedUntil(paths).UTC()
 	r.TrustedUntil = &until
 	for _, use := range []string{EKUServerAuth, EKUClientAuth} {
-		for _, chain := range chains {
-			if _, allowed := allows(chain, use); allowed {
+		for _, p := range paths {
+			if _, allowed := allows(p.chain, use); allowed {
 				r.Uses = append(r.Uses, use)
 				break
 			}
@@ -142,14 +164,35 @@ func (r *Result) accept(chains [][]*x509.Certificate) {
 	}
 }
 
-func pathOf(chain []*x509.Certificate, findings []Finding) Path {
-	p := Path{Findings: findings}
-	for _, c := range chain {
-		p.Certificates = append(p.Certificates, Member{
+// remarks are what there is to say about a path that holds: what a conforming
+// issuer would not have done, and where crypto/x509 would say no.
+func (p *path) remarks() []Finding {
+	var list []Finding
+	if !p.o.Strict {
+		for _, f := range p.nonconforming() {
+			f.Severity = SeverityWarning
+			list = append(list, f)
+		}
+	}
+	for _, g := range p.gaps {
+		list = append(list, gapFinding(p, g))
+	}
+	return list
+}
+
+// told is the path as a result has it.
+func (p *path) told(findings []Finding) Path {
+	t := Path{Findings: findings}
+	if p.o.Explain {
+		t.Checks = p.checks(findings)
+	}
+	for _, n := range p.chain {
+		c := n.Certificate
+		t.Certificates = append(t.Certificates, Member{
 			Name: shortName(c), Subject: nameOr(c.RawSubject), Fingerprint: fingerprint(c.Raw), NotAfter: c.NotAfter.UTC(),
 		})
 	}
-	return p
+	return t
 }
 
 func asked(o Options) Asked {

@@ -55,6 +55,9 @@ func brokenPaths(t *testing.T) map[string]pathCase {
 	brokenChains(t, add)
 	brokenSignatures(t, add)
 	brokenIdentities(asking)
+	brokenLists(t, add)
+	brokenAnswers(t, add)
+	brokenConforming(t, add)
 	return cases
 }
 

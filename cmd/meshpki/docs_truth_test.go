@@ -202,6 +202,8 @@ var docParts = map[reflect.Type]string{
 	reflect.TypeFor[inspect.Names]():            "Names",
 	reflect.TypeFor[inspect.Finding]():          "A finding",
 	reflect.TypeFor[inspect.Result]():           "A result",
+	reflect.TypeFor[inspect.Range]():            "A range",
+	reflect.TypeFor[inspect.Check]():            "A check",
 	reflect.TypeFor[inspect.Asked]():            "What was asked",
 	reflect.TypeFor[inspect.Path]():             "A path",
 	reflect.TypeFor[inspect.Member]():           "A certificate of a path",

@@ -45,19 +45,35 @@ func (d Verification) Text(p *Page) {
 				answer = "is trusted, but not for long enough"
 			}
 		}
-		p.Say(sign, subject+" "+answer+purpose(r.Asked)+d.when(r.At))
+		p.Say(sign, subject+" "+answer+purpose(r.Asked)+d.span(r))
 		if r.Trusted || len(r.Paths) > 0 {
 			accepted(p, r)
 		}
 		if !r.Trusted {
 			refused(p, r)
+		} else if len(r.Findings) > 0 {
+			p.Blank()
+			for _, f := range r.Findings {
+				p.reason(p.Indent(), f)
+			}
+		}
+		for i, path := range append(r.Paths[:len(r.Paths):len(r.Paths)], r.Tried...) {
+			p.checks(i+1, path)
 		}
 	}
 }
 
 // endsTooSoon tells whether all is well but the time that is left.
 func endsTooSoon(r inspect.Result) bool {
-	return len(r.Paths) > 0 && len(r.Findings) == 1 && r.Findings[0].Rule == inspect.RuleRemainingTooShort
+	if len(r.Paths) == 0 {
+		return false
+	}
+	for i, f := range r.Findings {
+		if (f.Rule == inspect.RuleRemainingTooShort) != (i == 0) && f.Severity == inspect.SeverityError {
+			return false
+		}
+	}
+	return len(r.Findings) > 0 && r.Findings[0].Rule == inspect.RuleRemainingTooShort
 }
 
 // purpose says what was asked for: " for payment.dev, as a server".
@@ -84,6 +100,38 @@ func purpose(a inspect.Asked) string {
 		return ""
 	}
 	return " " + strings.Join(parts, ", ")
+}
+
+// span is when, for an answer about a stretch of time its whole.
+func (d Verification) span(r inspect.Result) string {
+	switch {
+	case r.Range == nil:
+		return d.when(r.At)
+	case r.Range.BreaksAt == nil:
+		return " from " + Date(r.Range.From) + " to " + Date(r.Range.To)
+	}
+	return " from " + Date(*r.Range.BreaksAt) + " on"
+}
+
+// checks says what a path was held to, rule by rule.
+func (p *Page) checks(number int, path inspect.Path) {
+	if len(path.Checks) == 0 {
+		return
+	}
+	p.Blank()
+	p.Para(p.Indent(), fmt.Sprintf("checks of path %d, %s:", number, chain(path, false)))
+	for _, c := range path.Checks {
+		sign, about := Good, ""
+		if !c.Holds {
+			sign = Bad
+		}
+		if c.Certificate != "" {
+			about = Clean(c.Certificate) + ": "
+		}
+		hang := 2 * p.Indent()
+		p.b.WriteString(strings.Repeat(" ", p.Indent()) + p.Sign(sign))
+		p.wrap(hang, hang, about+Clean(c.Title)+" ("+c.Citation+")")
+	}
 }
 
 // when names the moment that was asked about, unless it is now.

@@ -1,0 +1,110 @@
+package inspect
+
+import (
+	"encoding/asn1"
+	"slices"
+	"strings"
+	"unicode"
+
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+)
+
+// canonicalRDNs writes each part of a Name in a form in which parts that are equal
+// by RFC 5280, Section 7.1 are the same string: text of any string type without
+// regard to case and to how much white space there is, everything else by its
+// bytes. ok is false for what is no Name; it equals nothing but itself.
+func canonicalRDNs(der []byte) (rdns []string, ok bool) {
+	input := cryptobyte.String(der)
+	var name cryptobyte.String
+	if !input.ReadASN1(&name, cbasn1.SEQUENCE) || !input.Empty() {
+		return []string{"!" + string(der)}, false
+	}
+	for !name.Empty() {
+		var set cryptobyte.String
+		if !name.ReadASN1(&set, cbasn1.SET) || set.Empty() {
+			return []string{"!" + string(der)}, false
+		}
+		var pairs []string
+		for !set.Empty() {
+			var pair, kind, value cryptobyte.String
+			var tag cbasn1.Tag
+			if !set.ReadASN1(&pair, cbasn1.SEQUENCE) || !pair.ReadASN1(&kind, cbasn1.OBJECT_IDENTIFIER) ||
+				!pair.ReadAnyASN1(&value, &tag) || !pair.Empty() {
+				return []string{"!" + string(der)}, false
+			}
+			pairs = append(pairs, lengthed(string(kind))+lengthed(canonicalValue(tag, value)))
+		}
+		slices.Sort(pairs)
+		rdns = append(rdns, strings.Join(pairs, ""))
+	}
+	return rdns, true
+}
+
+// canonicalName is all of canonicalRDNs in one string.
+func canonicalName(der []byte) string {
+	rdns, _ := canonicalRDNs(der)
+	var b strings.Builder
+	for _, r := range rdns {
+		b.WriteString(lengthed(r))
+	}
+	return b.String()
+}
+
+// lengthed puts the length of a string before it, so that no two lists of strings
+// become one text.
+func lengthed(s string) string {
+	n := len(s)
+	return string([]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}) + s
+}
+
+func canonicalValue(tag cbasn1.Tag, value []byte) string {
+	v := asn1.RawValue{Tag: int(tag & 0x1f), IsCompound: tag&0x20 != 0, Class: int(tag >> 6), Bytes: value}
+	text, ok := stringValue(v)
+	if !ok {
+		return string([]byte{byte(tag)}) + string(value)
+	}
+	return "s" + foldText(text)
+}
+
+// foldText prepares text for comparison (RFC 4518, Section 2): case is folded,
+// white space at the ends is dropped and within becomes one space, and what has
+// no width is dropped.
+func foldText(s string) string {
+	var b strings.Builder
+	b.Grow(len(s))
+	gap := false
+	for _, r := range s {
+		switch {
+		case r == '\u00ad', r == '\u200b', r == '\u2060', r == '\ufeff':
+			continue
+		case unicode.IsSpace(r):
+			gap = b.Len() > 0
+			continue
+		}
+		if gap {
+			b.WriteByte(' ')
+			gap = false
+		}
+		b.WriteRune(foldRune(r))
+	}
+	return b.String()
+}
+
+// foldRune is one letter for all that differ in case alone.
+func foldRune(r rune) rune {
+	if r < unicode.MaxASCII {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}
+	least := r
+	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+		least = min(least, next)
+	}
+	if 'A' <= least && least <= 'Z' {
+		least += 'a' - 'A'
+	}
+	return least
+}
