@@ -105,6 +105,8 @@ type Registry struct {
 	// would do. A scheme may be missing.
 	Checks   map[string]func(ctx context.Context, rest string, o Options, wants []Want) ([]Check, error)
 	Suggests map[string]func(rest string, o Options, wants []Want) ([]Suggestion, error)
+	// Platform gives what a cluster can do besides; it may be nil.
+	Platform func(o Options) (Platform, error)
 	// Sources read what is to be looked at, by the scheme of a URL.
 	Sources map[string]func(ctx context.Context, rest string, o Options) ([]Source, error)
 }

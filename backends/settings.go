@@ -66,4 +66,7 @@ type ACME struct {
 // Kubernetes is a signer of a cluster.
 type Kubernetes struct {
 	Kubeconfig, Context string
+	// CACert is a file with the roots, TrustBundle the ClusterTrustBundle with them; without
+	// either they are those of the signer's own bundles.
+	CACert, TrustBundle string
 }

@@ -14,13 +14,14 @@ import (
 const DefaultStepTimeout = 30 * time.Second
 
 // Step is one step of a hook: what makes a service take up its new files. Exactly
-// one of Exec, Signal, Systemctl, HAProxy and HTTP is set.
+// one of Exec, Signal, Systemctl, HAProxy, HTTP and Rollout is set.
 type Step struct {
 	Exec      []string // a program and its arguments: an absolute path, or a bare name on HookPath
 	Signal    *Signal
 	Systemctl *Systemctl
 	HAProxy   *HAProxy
 	HTTP      *HTTP
+	Rollout   *Rollout
 
 	// Env names variables of meshpki's own environment that a program is given besides
 	// its own. One that is not set there is not set for the program either.
@@ -49,7 +50,7 @@ type HookFacts struct {
 }
 
 // Kind is what sort of step this is, as the manifest has it: exec, signal,
-// systemctl, haproxy or http; "" where it is not exactly one.
+// systemctl, haproxy, http or rollout; "" where it is not exactly one.
 func (s Step) Kind() string {
 	kind, n := "", 0
 	for _, k := range []struct {
@@ -57,7 +58,7 @@ func (s Step) Kind() string {
 		set  bool
 	}{
 		{"exec", len(s.Exec) > 0}, {"signal", s.Signal != nil}, {"systemctl", s.Systemctl != nil},
-		{"haproxy", s.HAProxy != nil}, {"http", s.HTTP != nil},
+		{"haproxy", s.HAProxy != nil}, {"http", s.HTTP != nil}, {"rollout", s.Rollout != nil},
 	} {
 		if k.set {
 			kind, n = k.name, n+1
@@ -83,6 +84,8 @@ func (s Step) String() string {
 		return "haproxy " + s.HAProxy.Cert + " at " + s.HAProxy.Socket
 	case "http":
 		return s.HTTP.method() + " " + s.HTTP.URL
+	case "rollout":
+		return "rollout of " + s.Rollout.Kind + " " + s.Rollout.Namespace + "/" + s.Rollout.Name
 	}
 	return "no step"
 }
@@ -93,7 +96,7 @@ func (s Step) Validate() error {
 	kind := s.Kind()
 	switch {
 	case kind == "":
-		return errors.New("not exactly one of exec, signal, systemctl, haproxy and http")
+		return errors.New("not exactly one of exec, signal, systemctl, haproxy, http and rollout")
 	case s.Timeout < 0:
 		return fmt.Errorf("a time limit of %s: one above zero is expected", s.Timeout)
 	case len(s.Env) > 0 && kind != "exec" && kind != "systemctl":
@@ -113,6 +116,8 @@ func (s Step) Validate() error {
 		return s.Systemctl.validate()
 	case "haproxy":
 		return s.HAProxy.validate()
+	case "rollout":
+		return s.Rollout.validate()
 	}
 	return s.HTTP.validate()
 }
@@ -142,6 +147,8 @@ func (s Step) Run(ctx context.Context, f HookFacts) ([]byte, error) {
 		return runProgram(ctx, s.Systemctl.argv(), hookEnviron(f, s.Env))
 	case "haproxy":
 		return s.HAProxy.replace(ctx, f.PEM)
+	case "rollout":
+		return nil, s.Rollout.Restart(ctx, *s.Rollout, f.Service+"."+f.Namespace, f.Serial)
 	}
 	return s.HTTP.request(ctx)
 }

@@ -2,6 +2,7 @@ package renew
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"os"
@@ -110,11 +111,18 @@ func (l *Loop) Run(ctx context.Context) error {
 		}
 		l.settled()
 		if !l.wait(ctx) {
+			if errors.Is(context.Cause(ctx), ErrLost) {
+				drop()
+			}
 			l.stop(drop)
 			return nil
 		}
 	}
 }
+
+// ErrLost as the cause of the context of Run breaks off at once what is in hand: another
+// process does the work now.
+var ErrLost = errors.New("the work is another's now")
 
 func (l *Loop) begin(ctx context.Context) {
 	l.targets, l.lanes, l.done = map[string]*entry{}, map[laneKey]*lane{}, make(chan struct{}, 1)

@@ -36,6 +36,7 @@ func Registry() *backends.Registry {
 			"awspca": func(_ context.Context, arn string, o backends.Options) (ca.Authority, error) {
 				return awspca.Open(arn, o)
 			},
+			"kubernetes": clusters.Authority,
 		},
 		Outlooks: map[string]func(context.Context, string, backends.Options) (ca.Outlook, error){
 			"local": func(_ context.Context, name string, o backends.Options) (ca.Outlook, error) {
@@ -47,7 +48,8 @@ func Registry() *backends.Registry {
 			},
 			"acme": acme.Outlook,
 		},
-		Keys: kms.Schemes(),
+		Keys:     kms.Schemes(),
+		Platform: clusters.Platform,
 		Sources: map[string]func(context.Context, string, backends.Options) ([]backends.Source, error){
 			"k8s": clusters.Sources,
 		},

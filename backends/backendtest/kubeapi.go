@@ -26,6 +26,8 @@ type KubeAPI struct {
 	Missing []string
 	// Before, unless nil, sees every request first: with true it has answered it itself.
 	Before func(w http.ResponseWriter, r *http.Request) bool
+	// Made, unless nil, sees each object that is created, and may add to it.
+	Made func(resource string, object map[string]any)
 	// After, unless nil, is asked once a request is carried out: with true its answer is
 	// lost on the way.
 	After func(r *http.Request) bool
@@ -200,6 +202,9 @@ func (k *KubeAPI) create(p kubePath, was, sent map[string]any, manager string) (
 		return nil, 0, &status{409, "AlreadyExists", fmt.Sprintf("%s %q already exists", p.resource, p.name), p.resource, nil}
 	}
 	k.born(sent)
+	if k.Made != nil {
+		k.Made(p.resource, sent)
+	}
 	owned(nil, sent, manager, "Update")
 	k.store(p.path, sent)
 	return sent, 201, nil
@@ -265,7 +270,11 @@ func (k *KubeAPI) list(p kubePath, r *http.Request) any {
 	items := []any{}
 	for _, path := range slices.Sorted(maps.Keys(k.objects)) {
 		o := k.objects[path]
-		if !strings.HasPrefix(path, p.path+"/") || field != "" && o[field] != want {
+		have := o[field]
+		if inner, ok := strings.CutPrefix(field, "spec."); ok {
+			have = within(o, "spec")[inner]
+		}
+		if !strings.HasPrefix(path, p.path+"/") || field != "" && have != want {
 			continue
 		}
 		items = append(items, o)

@@ -109,11 +109,9 @@ func (c call) verb() string {
 // not done is tried again: refused for want of capacity, or a read. The error is a
 // *Problem, or that of ctx.
 func (c *client) do(ctx context.Context, r call, into any) (created bool, err error) {
-	var body []byte
-	if r.body != nil {
-		if body, err = json.Marshal(r.body); err != nil {
-			return false, err
-		}
+	body, err := encode(r.body)
+	if err != nil {
+		return false, err
 	}
 	renewed := false
 	for try := 1; ; try++ {
@@ -143,6 +141,13 @@ func (c *client) do(ctx context.Context, r call, into any) (created bool, err er
 			return false, context.Cause(ctx)
 		}
 	}
+}
+
+func encode(body any) ([]byte, error) {
+	if body == nil {
+		return nil, nil
+	}
+	return json.Marshal(body)
 }
 
 // try makes a call once.

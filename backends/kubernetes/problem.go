@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -32,6 +33,8 @@ type cause struct {
 	Message string `json:"message"`
 	Field   string `json:"field"`
 }
+
+func asProblem(err error) (*Problem, bool) { return errors.AsType[*Problem](err) }
 
 // problemOf reads an answer that is none of 2xx.
 func problemOf(r call, answer *http.Response, body []byte) *Problem {

@@ -1,14 +1,22 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -23,6 +31,9 @@ import (
 //	                                             data, annotation:NAME, type or immutable
 //	kube get NAMESPACE/NAME FILE                 the Secret as JSON; an empty file where there is none
 //	kube calls VERB=N…                           what was asked since the last time
+//	kube signer NAME denies|signs|waits          a signer of the cluster, with its own root as a ClusterTrustBundle
+//	kube make PATH [FILE]                        any object, from JSON
+//	kube object PATH FILE                        any object as JSON
 //	kube deny VERB/RESOURCE…                     from now on; without any, all is granted again
 func kube(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
@@ -47,6 +58,18 @@ func kube(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(os.WriteFile(ts.MkAbs(args[2]), data, 0o600))
 	case "calls":
 		kubeCalls(ts, kept.kube.Calls(), args[1:])
+	case "signer":
+		kubeSigner(ts, kept, args[1], args[2])
+	case "make":
+		object := map[string]any{}
+		if len(args) > 2 {
+			ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[2])), &object))
+		}
+		kept.kube.Put(args[1], "kubectl", object)
+	case "object":
+		data, err := json.MarshalIndent(kept.kube.Object(args[1]), "", "  ")
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(args[2]), data, 0o600))
 	case "deny":
 		kept.denied = args[1:]
 	default:
@@ -58,6 +81,10 @@ func kubeStart(ts *testscript.TestScript, args []string) {
 	kept := keptOf(ts)
 	kept.kube = &backendtest.KubeAPI{Deny: func(verb, resource, _, _ string) bool {
 		return slices.Contains(kept.denied, verb+"/"+resource)
+	}, Made: func(resource string, object map[string]any) {
+		if sign, ok := kept.signer.Load().(func(map[string]any)); ok && strings.HasPrefix(resource, "certificatesigningrequests") {
+			sign(object)
+		}
 	}}
 	for _, a := range args {
 		if name, ok := strings.CutPrefix(a, "missing="); ok {
@@ -71,6 +98,55 @@ func kubeStart(ts *testscript.TestScript, args []string) {
 	text := "apiVersion: v1\nkind: Config\ncurrent-context: test\nclusters:\n- name: test\n  cluster: {server: \"" + server.URL + "\"}\n" +
 		"contexts:\n- name: test\n  context: {cluster: test, user: test, namespace: meshpki}\nusers:\n- name: test\n  user: {}\n"
 	ts.Check(os.WriteFile(filepath.Join(dir, "config"), []byte(text), 0o600))
+}
+
+// kubeSigner answers the requests for a signer as soon as they are made.
+func kubeSigner(ts *testscript.TestScript, kept *kept, name, how string) {
+	root, sign := testSigner(ts)
+	kept.kube.Put("/apis/certificates.k8s.io/v1/clustertrustbundles/"+strings.ReplaceAll(name, "/", ":")+":roots", "signer", map[string]any{
+		"metadata": map[string]any{"name": strings.ReplaceAll(name, "/", ":") + ":roots"}, "spec": map[string]any{"signerName": name, "trustBundle": root}})
+	kept.signer.Store(func(object map[string]any) {
+		spec, _ := object["spec"].(map[string]any)
+		if spec["signerName"] != name {
+			return
+		}
+		switch how {
+		case "denies":
+			object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Denied", "reason": "No", "message": "not here"}}}
+		case "signs":
+			request, _ := spec["request"].(string)
+			seconds, _ := spec["expirationSeconds"].(float64)
+			object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Approved"}}, "certificate": sign(request, seconds)}
+		}
+	})
+}
+
+// testSigner makes a CA, and gives its certificate in PEM and what it signs with: a
+// request in PEM in base64 for a certificate in PEM in base64, with all that is asked for.
+func testSigner(ts *testscript.TestScript) (string, func(request string, seconds float64) string) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ts.Check(err)
+	now := clock()
+	root := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Cluster Signer"}, NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(10, 0, 0),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, SubjectKeyId: []byte{1, 2, 3}}
+	der, err := x509.CreateCertificate(rand.Reader, root, root, key.Public(), key)
+	ts.Check(err)
+	serial := int64(1)
+	sign := func(request string, seconds float64) string {
+		text, err := base64.StdEncoding.DecodeString(request)
+		ts.Check(err)
+		block, _ := pem.Decode(text)
+		csr, err := x509.ParseCertificateRequest(block.Bytes)
+		ts.Check(err)
+		serial++
+		leaf := &x509.Certificate{SerialNumber: new(big.Int).Lsh(big.NewInt(serial), 70), RawSubject: csr.RawSubject, DNSNames: csr.DNSNames, URIs: csr.URIs, IPAddresses: csr.IPAddresses,
+			NotBefore: now.Add(-time.Minute), NotAfter: now.Add(time.Duration(seconds) * time.Second), BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature,
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
+		made, err := x509.CreateCertificate(rand.Reader, leaf, root, csr.PublicKey, key)
+		ts.Check(err)
+		return base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made}))
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), sign
 }
 
 func secretPath(ts *testscript.TestScript, place string) string {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -73,7 +74,8 @@ type kept struct {
 	vars         []string
 	trees, paths map[string][]string // of snapshots, by name
 	kube         *backendtest.KubeAPI
-	denied       []string // verb/resource
+	denied       []string     // verb/resource
+	signer       atomic.Value // func(map[string]any)
 	cloud        *cloud
 }
 

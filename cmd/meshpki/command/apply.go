@@ -35,7 +35,7 @@ func applyCommand() *command {
 			{codeUsage, "usage or configuration is wrong, or there is no state directory; nothing was attempted"},
 			{codePartial, "a service failed, or has its certificate and does not serve it yet, or could not be removed; each is named"},
 		},
-		flags: common(inCluster(
+		flags: common(remembering(
 			toggle("prune", "remove what the manifest names no more"),
 			toggle("yes", "remove without asking"),
 			toggle("force", "take places that hold something else, which is kept aside"),
@@ -55,6 +55,9 @@ func runApply(ctx context.Context, c *call) error {
 		return usagef("--yes goes with --prune")
 	}
 	k, err := c.underCare()
+	if err == nil {
+		err = k.checkLasting()
+	}
 	if err != nil {
 		return err
 	}

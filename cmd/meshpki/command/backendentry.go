@@ -39,7 +39,7 @@ func entryOf(b config.Backend) backends.Entry {
 		return backends.Entry{Ref: "acme:" + b.ACME.Directory, Settings: acmeSettings(b.ACME)}
 	case b.Kubernetes != nil:
 		return backends.Entry{Ref: "kubernetes:" + b.Kubernetes.SignerName,
-			Settings: &backends.Kubernetes{Kubeconfig: b.Kubernetes.Kubeconfig, Context: b.Kubernetes.Context}}
+			Settings: &backends.Kubernetes{Kubeconfig: b.Kubernetes.Kubeconfig, Context: b.Kubernetes.Context, CACert: b.Kubernetes.CACert, TrustBundle: b.Kubernetes.TrustBundle}}
 	case b.Local != nil:
 		return backends.Entry{Ref: "local:" + b.Local.Intermediate}
 	}

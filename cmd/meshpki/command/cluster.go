@@ -17,6 +17,13 @@ func inCluster(more ...cli.Flag) []cli.Flag {
 	)
 }
 
+// remembering adds to them where renewal is to remember what it has begun.
+func remembering(more ...cli.Flag) []cli.Flag {
+	return append(inCluster(more...),
+		text("state", "keep what renewal remembers in this Secret, a `PLACE` such as k8s://meshpki/meshpki-state (default: MESHPKI_STATE, else the directory)"),
+	)
+}
+
 // cluster is the way that the flags name.
 func (c *call) cluster() backends.Cluster {
 	if !c.self.takes("kubeconfig") {

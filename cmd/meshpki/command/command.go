@@ -97,6 +97,8 @@ type call struct {
 	opening   sync.Mutex
 	elsewhere map[string]ca.Authority // those that are not of the directory, by reference
 
+	leads *leadership // nil where nobody is elected
+
 	checkpointTo string // where the ledger's checkpoint is copied to, once openToSign has said so
 }
 

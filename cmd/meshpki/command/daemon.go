@@ -30,11 +30,13 @@ var notInDaemon = map[string]string{
 // daemon keeps everything under care renewed until it is stopped.
 type daemon struct {
 	c       *call // as it was started
-	loop    *renew.Loop
+	hangups <-chan os.Signal
 	told    *journal
 	service *supervisor
 
 	mu       sync.Mutex
+	loop     *renew.Loop // of one of several: in the present term
+	leading  bool
 	care     *care // by the manifest that was read last and could be
 	manifest bool  // the last reading went well
 	signers  map[string]ca.Authority
@@ -45,11 +47,14 @@ type daemon struct {
 
 // checkDaemon refuses what does not go with a daemon, or without one.
 func (c *call) checkDaemon(names []string) error {
+	if c.IsSet("lease") && !c.Bool("leader-elect") {
+		return usagef("--lease goes with --leader-elect")
+	}
 	if c.IsSet("metrics-file") && (len(names) > 0 || c.IsSet("rollback")) {
 		return usagef("--metrics-file is for a pass over everything under care, and not over some of it")
 	}
 	if !c.Bool("daemon") {
-		for _, flag := range []string{"metrics", "log-format"} {
+		for _, flag := range []string{"metrics", "log-format", "leader-elect"} {
 			if c.IsSet(flag) {
 				return usagef("--%s is for --daemon", flag).withHint("--metrics-file F writes the metrics of a single pass")
 			}
@@ -77,13 +82,12 @@ func (k *care) daemon(ctx context.Context) error {
 	if err := k.check(); err != nil {
 		return err
 	}
-	d.loop = &renew.Loop{Renewer: d.renewer(k), Candidates: d.candidates, Listed: d.listed, World: d.world, Reload: d.reload,
-		Beat: d.service.beat, Saved: d.saved, Tick: d.service.tick()}
 	if k.c.env.Hangups != nil {
 		hangups, end := k.c.env.Hangups()
 		defer end()
-		d.loop.Reloads = hangups
+		d.hangups = hangups
 	}
+	d.loop = d.newLoop()
 	if addr := k.c.String("metrics"); addr != "" {
 		end, err := d.serve(addr)
 		if err != nil {
@@ -91,7 +95,23 @@ func (k *care) daemon(ctx context.Context) error {
 		}
 		defer end()
 	}
+	if k.c.leads != nil {
+		return d.elect(ctx)
+	}
 	return d.loop.Run(ctx)
+}
+
+// newLoop is a loop by the manifest in use, which has done nothing yet.
+func (d *daemon) newLoop() *renew.Loop {
+	return &renew.Loop{Renewer: d.renewer(d.care), Candidates: d.candidates, Listed: d.listed, World: d.world, Reload: d.reload,
+		Beat: d.service.beat, Saved: d.saved, Tick: d.service.tick(), Reloads: d.hangups}
+}
+
+// running is the present loop.
+func (d *daemon) running() *renew.Loop {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.loop
 }
 
 // check understands the whole manifest, before anything is done by it.
@@ -184,7 +204,7 @@ func (d *daemon) reload(context.Context) error {
 	d.mu.Unlock()
 	was := d.now()
 	c := d.c
-	k, err := (&call{Context: c.Context, env: c.env, self: c.self, given: c.given}).underCare()
+	k, err := (&call{Context: c.Context, env: c.env, self: c.self, given: c.given, leads: c.leads}).underCare()
 	if err == nil {
 		k.reuse = was.reuse
 		err = k.check()
@@ -239,7 +259,7 @@ func mark(b *strings.Builder, path string) {
 
 // saved is told of each report.
 func (d *daemon) saved(r renew.Report) {
-	d.service.status(statusLine(r, d.loop.Next()))
+	d.service.status(statusLine(r, d.running().Next()))
 	if name := d.c.String("metrics-file"); name != "" {
 		if err := writeMetrics(name, d.metrics()); err != nil {
 			d.told.problem(d.c.env.Now(), "metrics", err)

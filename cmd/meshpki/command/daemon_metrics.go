@@ -86,14 +86,17 @@ const overdue = 2*time.Hour + 10*time.Minute
 // ill says in one line why all is not well; "" where it is.
 func (d *daemon) ill() string {
 	now := d.c.env.Now()
-	looked := d.loop.Looked()
+	loop := d.running()
+	looked := loop.Looked()
 	switch {
+	case d.waits():
+		return ""
 	case looked.IsZero():
 		return "not everything under care has been looked at yet"
 	case now.Sub(looked) > overdue:
 		return "everything under care was last looked at on " + looked.UTC().Format(time.RFC3339)
 	}
-	for _, s := range d.loop.All() {
+	for _, s := range loop.All() {
 		switch {
 		case !s.Ends.IsZero() && !s.Ends.After(now):
 			return s.Name + ": its certificate has expired"
@@ -104,9 +107,17 @@ func (d *daemon) ill() string {
 	return ""
 }
 
+// waits tells whether another process leads, and this one stands by.
+func (d *daemon) waits() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.c.leads != nil && !d.leading
+}
+
 // metrics are what a scrape of the daemon shows.
 func (d *daemon) metrics() []ui.Metric {
-	report, all := d.loop.Report(), d.loop.All()
+	loop := d.running()
+	report, all := loop.Report(), loop.All()
 	d.mu.Lock()
 	renewals, failures, manifest := d.renewals, d.failures, d.manifest
 	d.mu.Unlock()
@@ -114,7 +125,7 @@ func (d *daemon) metrics() []ui.Metric {
 		one("meshpki_renewals_total", "Certificates that were renewed since the start.", true, float64(renewals)),
 		one("meshpki_failures_total", "Tries that failed since the start.", true, float64(failures)),
 		one("meshpki_manifest_ok", "Whether the manifest could be read when it was last to be.", false, truth(manifest)),
-		one("meshpki_last_look_timestamp_seconds", "When everything under care was last looked at, in Unix seconds.", false, ui.Unix(d.loop.Looked())),
+		one("meshpki_last_look_timestamp_seconds", "When everything under care was last looked at, in Unix seconds.", false, ui.Unix(loop.Looked())),
 		buildInfo(d.c.env))
 }
 

@@ -233,7 +233,7 @@ func (c *call) loadManifest() (*config.Manifest, error) {
 func (c *call) options() backends.Options {
 	key := c.keySource()
 	return backends.Options{Dir: c.dir(), CheckpointTo: c.checkpointTo, Now: c.env.Now, KeyFile: key.File, KeyURI: key.URI, OpenKey: key.Open,
-		Passphrase: key.Passphrase, URLs: c.urls, Entries: c.entries(), Getenv: c.env.Getenv, Cluster: c.cluster()}
+		Passphrase: key.Passphrase, URLs: c.urls, Entries: c.entries(), Getenv: c.env.Getenv, Cluster: c.cluster(), Term: c.leads.guard()}
 }
 
 // optional is a flag's value where the command has the flag.

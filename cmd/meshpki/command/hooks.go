@@ -1,16 +1,18 @@
 package command
 
 import (
+	"context"
 	"fmt"
 
+	"github.com/meshpki/meshpki/backends"
 	"github.com/meshpki/meshpki/cmd/meshpki/config"
 	"github.com/meshpki/meshpki/renew"
 )
 
 // serving gives a target the steps and the confirmation of service i of the manifest.
-func serving(t *renew.Target, m *config.Manifest, i int) error {
+func serving(t *renew.Target, m *config.Manifest, i int, restart restarter) error {
 	s := &m.Services[i]
-	steps, err := stepsOf(m, s)
+	steps, err := stepsOf(m, s, restart)
 	if err != nil {
 		return err
 	}
@@ -27,13 +29,25 @@ func serving(t *renew.Target, m *config.Manifest, i int) error {
 	return err
 }
 
+// restarter is what a step of kind rollout is done by.
+type restarter = func(ctx context.Context, r renew.Rollout, service, mark string) error
+
+// restart has the pods of a workload replaced.
+func (c *call) restart(ctx context.Context, r renew.Rollout, service, mark string) error {
+	p, err := c.platform()
+	if err != nil {
+		return err
+	}
+	return p.Restart(ctx, backends.Workload{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name}, service, mark)
+}
+
 // stepsOf turns the hook of one of a manifest's services into steps. What no try
 // could do right is an error here, with its place, before anything is done.
-func stepsOf(m *config.Manifest, s *config.Service) ([]renew.Step, error) {
+func stepsOf(m *config.Manifest, s *config.Service, restart restarter) ([]renew.Step, error) {
 	steps := make([]renew.Step, 0, len(s.Hook))
 	for i := range s.Hook {
 		written := &s.Hook[i]
-		step, err := stepOf(s, written)
+		step, err := stepOf(m, s, written, restart)
 		if err == nil {
 			err = step.Validate()
 		}
@@ -55,7 +69,7 @@ func fieldOf(m *config.Manifest, s *config.Service) string {
 	return "services"
 }
 
-func stepOf(s *config.Service, written *config.Step) (renew.Step, error) {
+func stepOf(m *config.Manifest, s *config.Service, written *config.Step, restart restarter) (renew.Step, error) {
 	step := renew.Step{Exec: written.Exec, Env: written.Env}
 	limit := written.Timeout
 	switch {
@@ -70,7 +84,8 @@ func stepOf(s *config.Service, written *config.Step) (renew.Step, error) {
 		step.HTTP = &renew.HTTP{URL: h.URL, Method: h.Method, Roots: h.Roots, Proxy: h.Proxy}
 		limit = orElse(limit, h.Timeout)
 	case written.Rollout != nil:
-		return step, fmt.Errorf("a rollout of %s is not in this version: exec can run a program that restarts it", written.Rollout.Name)
+		r := written.Rollout
+		step.Rollout = &renew.Rollout{Kind: r.Kind, Namespace: orElse(r.Namespace, m.NamespaceOf(s)), Name: r.Name, Restart: restart}
 	}
 	// Places are named as the service's outputs have them, however they are spelt here.
 	for _, place := range written.After {

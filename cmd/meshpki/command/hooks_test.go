@@ -33,13 +33,13 @@ func TestStepsOf(t *testing.T) {
 		"hook: [{http: {url: 'https://a/'}, timeout: 5s}]":                                          {HTTP: &renew.HTTP{URL: "https://a/"}, Timeout: 5 * time.Second},
 	} {
 		m, s := service(t, "    "+body+"\n")
-		got, err := stepsOf(m, s)
+		got, err := stepsOf(m, s, nil)
 		if err != nil || len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 			t.Errorf("%s is %+v, %v; want %+v", body, got, err, want)
 		}
 	}
 	m, s := service(t, "")
-	if got, err := stepsOf(m, s); err != nil || len(got) != 0 {
+	if got, err := stepsOf(m, s, nil); err != nil || len(got) != 0 {
 		t.Errorf("%v, %v", got, err)
 	}
 }
@@ -47,13 +47,13 @@ func TestStepsOf(t *testing.T) {
 // TestStepsRefused are good by their form and could never be done.
 func TestStepsRefused(t *testing.T) {
 	for body, want := range map[string]string{
-		"hook: [{exec: [a]}, {rollout: {kind: Deployment, name: a}}]": "m.yaml:5:25: services[0].hook[1]: a rollout of a is not in this version: exec can run a program that restarts it",
+		"hook: [{exec: [a]}, {rollout: {kind: Deployment, name: a}}]": "m.yaml:5:25: services[0].hook[1]: nothing here can restart a Deployment",
 		"hook: [{exec: [a], env: [MESHPKI_PASSPHRASE_FILE]}]":         "m.yaml:5:12: services[0].hook[0]: MESHPKI_PASSPHRASE_FILE is, or leads to, a secret of meshpki's own: no hook is given it",
 		"hook: [{haproxy: {socket: '10.0.0.5:9999', cert: c}}]":       "m.yaml:5:12: services[0].hook[0]: 10.0.0.5:9999 is not an address of this machine: a private key does not go over the network in the clear",
 		"hook: [{http: {url: 'http://a/', roots: /r.pem}}]":           "m.yaml:5:12: services[0].hook[0]: roots are for https",
 	} {
 		m, s := service(t, "    "+body+"\n")
-		if _, err := stepsOf(m, s); err == nil || err.Error() != want {
+		if _, err := stepsOf(m, s, nil); err == nil || err.Error() != want {
 			t.Errorf("%s\ngave %v\nwant %s", body, err, want)
 		}
 	}

@@ -40,7 +40,7 @@ func issueCommand() *command {
 			{"see what would be made", "meshpki issue --service account --dry-run"},
 		},
 		exits: exitsOf(codeDone, codeFailed, codeUsage, codeRefused, codePartial),
-		flags: common(inCluster(issueFlags()...)...),
+		flags: common(remembering(issueFlags()...)...),
 		run:   runIssue,
 	}
 }
@@ -334,7 +334,13 @@ func (j *job) open(own string) error {
 		}
 		j.outputs = append(j.outputs, out)
 	}
-	if !slices.ContainsFunc(j.record.Outputs, func(o issue.RecordOutput) bool { return o.To == "" }) {
+	kept, err := j.c.statePlace()
+	if err != nil {
+		return err
+	}
+	// In a cluster the directory goes with the pod; the manifest knows what is ordered.
+	lasting := kept == "" || j.from != issue.FromManifest
+	if lasting && !slices.ContainsFunc(j.record.Outputs, func(o issue.RecordOutput) bool { return o.To == "" }) {
 		j.register = file.NewStore(own)
 	}
 	return nil

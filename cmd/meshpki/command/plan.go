@@ -33,7 +33,7 @@ func planCommand() *command {
 			{codeUsage, "usage or configuration is wrong, or there is no state directory; nothing was attempted"},
 			{codeNo, "something differs; of a simulation: something would expire"},
 		},
-		flags: common(inCluster(
+		flags: common(remembering(
 			text("simulate", "rehearse the renewals of that `DURATION`, 10y at most"),
 			text("every", "with --simulate: from one pass to the next, a `DURATION` (default: a daemon)"),
 			text("outage", "with --simulate: every pass fails for that `DURATION`, once"),

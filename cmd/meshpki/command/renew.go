@@ -42,8 +42,10 @@ func renewCommand() *command {
 			{codeUsage, "usage or configuration is wrong, or there is no state directory; nothing was attempted"},
 			{codePartial, "a service failed, or has its certificate and does not serve it yet; each is named"},
 		},
-		flags: common(inCluster(
+		flags: common(remembering(
 			toggle("daemon", "run until stopped, and renew each service when it is due"),
+			toggle("leader-elect", "of several daemons one does the work, by a Lease of the cluster; what it remembers is in a Secret"),
+			text("lease", "with --leader-elect: the `LEASE`, as namespace/name (default: meshpki in the pod's or the context's namespace)"),
 			text("metrics", "of a daemon: serve /metrics and /healthz at this `ADDRESS`; a port alone is on the loopback"),
 			text("metrics-file", "write metrics to this `FILE` after each pass, for the node exporter's textfile collector"),
 			text("log-format", "of a daemon: `text|json` lines on standard error (default text)"),
@@ -71,7 +73,13 @@ func runRenew(ctx context.Context, c *call) error {
 	if err := c.checkDaemon(names); err != nil {
 		return err
 	}
+	if c.Bool("leader-elect") {
+		c.leads = &leadership{}
+	}
 	k, err := c.underCare()
+	if err == nil {
+		err = errors.Join(k.checkElection(), k.checkLasting())
+	}
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func statusCommand() *command {
 			{"for Prometheus", "meshpki status --format openmetrics"},
 		},
 		exits: exitsOf(codeDone, codeFailed, codeUsage, codeNo),
-		flags: commonForms("the form of the answer: `text|json|nagios|openmetrics` (default text)", inCluster(
+		flags: commonForms("the form of the answer: `text|json|nagios|openmetrics` (default text)", remembering(
 			text("fail-on", "say no where something is at least this bad: `error|warning`"),
 			text("max-age", "say no where the last successful pass is older than this `DURATION`"),
 			text("html", "write the status as one page of HTML to `FILE`; - is standard output"),

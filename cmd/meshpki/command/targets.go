@@ -36,7 +36,7 @@ type care struct {
 // underCare finds what is under care. Without a state directory there is nothing to
 // be looked after, and that is an error: never "nothing to do".
 func (c *call) underCare() (*care, error) {
-	d, err := c.openToSign()
+	d, err := c.openForCare()
 	if err != nil {
 		return nil, err
 	}
@@ -67,6 +67,23 @@ func trusted(m *config.Manifest) error {
 		return withHint(fmt.Errorf("the manifest: %w", err), "chown root and chmod go-w what is named, or keep the manifest elsewhere")
 	}
 	return nil
+}
+
+// openForCare opens the directory. Where what is to be remembered is kept in a cluster,
+// the directory goes with each pod: it is made where there is none.
+func (c *call) openForCare() (*file.Directory, error) {
+	place, err := c.statePlace()
+	if err != nil {
+		return nil, err
+	}
+	if place == "" {
+		return c.openToSign()
+	}
+	m, err := c.manifest()
+	if err != nil {
+		return nil, err
+	}
+	return c.openToIssue(c.Context.Context, backendOf(m), m)
 }
 
 // only keeps to the services that are named, as payment or payment.prod. A name that
@@ -193,7 +210,7 @@ func (k *care) listedTarget(i int) (*renew.Target, error) {
 	t := j.target(k.reuse)
 	t.Listed, t.From = true, issue.FromManifest
 	t.Policy.Windows = k.m.WindowsOf(&k.m.Services[i])
-	if err := serving(t, k.m, i); err != nil {
+	if err := serving(t, k.m, i, k.c.restart); err != nil {
 		return nil, errors.Join(renew.ErrAbort, err)
 	}
 	return t, nil
@@ -275,7 +292,7 @@ func (k *care) renewer() *renew.Renewer {
 func (c *call) renewer(dir *file.Directory) *renew.Renewer {
 	return &renew.Renewer{
 		Revoked: dir.Ledger().Revoked,
-		Memory:  dir.Memory(),
+		Memory:  c.memory(dir),
 		Lock: func(ctx context.Context, t *renew.Target) (func() error, error) {
 			lock, err := dir.LockService(ctx, t.Record.Namespace, t.Record.Service)
 			if err != nil {

@@ -134,9 +134,11 @@ type EAB struct {
 
 // Kubernetes is a signer of a cluster, asked by CertificateSigningRequest.
 type Kubernetes struct {
-	SignerName string `yaml:"signerName" need:"yes" is:"signer name" like:"example.com/mesh" doc:"The signer's name."`
-	Kubeconfig string `yaml:"kubeconfig" like:"/etc/meshpki/kubeconfig" doc:"The way to the cluster; without it, the pod's own, or as kubectl finds it."`
-	Context    string `yaml:"context" like:"prod" doc:"One context of the kubeconfig."`
+	SignerName  string `yaml:"signerName" need:"yes" is:"signer name" like:"example.com/mesh" doc:"The signer's name."`
+	Kubeconfig  string `yaml:"kubeconfig" like:"/etc/meshpki/kubeconfig" doc:"The way to the cluster; without it, the pod's own, or as kubectl finds it."`
+	Context     string `yaml:"context" like:"prod" doc:"One context of the kubeconfig."`
+	CACert      string `yaml:"caCert" like:"/etc/meshpki/signer.pem" doc:"A file with the signer's roots; without it and trustBundle, those of its ClusterTrustBundles."`
+	TrustBundle string `yaml:"trustBundle" like:"example.com:mesh:roots" doc:"The ClusterTrustBundle with the signer's roots."`
 }
 
 // Local is an intermediate in the state directory.
