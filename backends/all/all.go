@@ -54,10 +54,12 @@ func Registry() *backends.Registry {
 			"k8s": clusters.Sources,
 		},
 		Checks: map[string]func(context.Context, string, backends.Options, []backends.Want) ([]backends.Check, error){
+			"acme":   acme.Check,
 			"awspca": awspca.Check,
 			"vault":  vault.Check,
 		},
 		Suggests: map[string]func(string, backends.Options, []backends.Want) ([]backends.Suggestion, error){
+			"acme":   acme.Suggest,
 			"awspca": awspca.Suggest,
 			"vault":  vault.Suggest,
 		},

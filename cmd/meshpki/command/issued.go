@@ -385,6 +385,9 @@ func (j *job) tellLeftOut(i *issued) {
 			names = append(names, n.Value)
 		}
 		who := "the CA's constraints do"
+		if !j.c.env.Registry.Local(j.backend, j.c.options()) {
+			who = "the authority does"
+		}
 		if own := j.profile.Own(); own != nil && len(own.Allow)+len(own.Forbid) > 0 {
 			who = "profile " + own.Name + " or the CA's constraints do"
 		}
@@ -393,7 +396,9 @@ func (j *job) tellLeftOut(i *issued) {
 	if id := i.record.SPIFFEID; id != "" && !strings.HasPrefix(id, "spiffe://"+i.record.TrustDomain+"/") {
 		j.c.notice("%s belongs to another trust domain than this authority's, %s", id, i.record.TrustDomain)
 	}
-	if leaf := i.leaf(); leaf.NotAfter.Before(i.asked.Add(-time.Second)) {
+	if leaf := i.leaf(); leaf.NotAfter.Before(i.asked.Add(-time.Minute)) && !j.c.env.Registry.Local(j.backend, j.c.options()) {
+		j.c.notice("%s ends on %s, as its authority has decided, and not after %s", j.label(), ui.Date(leaf.NotAfter), ui.Span(i.asked.Sub(j.c.env.Now())))
+	} else if leaf.NotAfter.Before(i.asked.Add(-time.Second)) {
 		j.c.notice("%s ends with its issuer, on %s, and not after %s", j.label(), ui.Date(leaf.NotAfter), ui.Span(i.asked.Sub(j.c.env.Now())))
 	}
 }
