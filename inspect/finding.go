@@ -77,6 +77,7 @@ type examined struct {
 	*x509.Certificate
 	names Names
 	now   time.Time
+	state string // one of the State constants, where that was told
 }
 
 func examine(c *x509.Certificate, now time.Time) *examined {

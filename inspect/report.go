@@ -23,6 +23,8 @@ type Report struct {
 	PublicKey   *PublicKeyFacts   `json:"publicKey,omitempty"`
 
 	Findings []Finding `json:"findings"`
+	// Consumers are the verdicts of the meshes on a CA certificate, where they were asked for.
+	Consumers []ConsumerVerdict `json:"consumers,omitempty"`
 }
 
 // Validity is the time in which something holds, as seen from a moment.
@@ -74,8 +76,11 @@ type CertificateFacts struct {
 	CriticalUnknown       []string     `json:"criticalUnknown,omitempty"`
 
 	// Indexes within the same source, 0 for none; only DescribeAll knows them.
-	IssuedByIndex   int `json:"issuedByIndex,omitempty"`
-	PrivateKeyIndex int `json:"privateKeyIndex,omitempty"`
+	IssuedByIndex int `json:"issuedByIndex,omitempty"`
+	// IssuedBy is the fingerprint of its issuer among everything that was given; only
+	// Family knows it.
+	IssuedBy        string `json:"issuedBy,omitempty"`
+	PrivateKeyIndex int    `json:"privateKeyIndex,omitempty"`
 }
 
 // Extension is one extension of a certificate or request.

@@ -17,9 +17,17 @@ func rulesPage() string {
 		"What `meshpki inspect` and `meshpki verify` judge by, each under the name that stands in JSON, JUnit, SARIF and\n" +
 		"annotations. The names stay. An error makes an answer no; a warning does so with `--fail-on warning`, as far as a\n" +
 		"command has it; info never does. This page is written from the code, and a test holds it.\n")
-	for _, r := range inspect.Rules() {
-		fmt.Fprintf(&b, "\n## %s\n\nHolds where %s. (%s; %s)\n", r.ID, r.Title, r.Severity, r.Citation)
+	write := func(list []inspect.Rule) {
+		for _, r := range list {
+			fmt.Fprintf(&b, "\n## %s\n\nHolds where %s. (%s; %s)\n", r.ID, r.Title, r.Severity, r.Citation)
+		}
 	}
+	write(inspect.Rules())
+	b.WriteString("\n# Rules of `inspect --lint`\n\nWhat a careful reader would remark on a certificate that stands alone.\n")
+	write(inspect.LintRules())
+	b.WriteString("\n# Rules of the meshes\n\nWhat each mesh asks of a CA certificate before it loads it, from its own source. `inspect --lint` tells the\n" +
+		"verdicts of each mesh apart from other findings: what one mesh refuses is no defect.\n")
+	write(inspect.ConsumerRules())
 	return b.String()
 }
 

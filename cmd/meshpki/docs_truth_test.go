@@ -193,6 +193,7 @@ var docParts = map[reflect.Type]string{
 	reflect.TypeFor[inspect.OCSPFacts]():        "An OCSP response",
 	reflect.TypeFor[inspect.OCSPAnswer]():       "An answer of an OCSP response",
 	reflect.TypeFor[inspect.EndpointFacts]():    "A server",
+	reflect.TypeFor[inspect.ConsumerVerdict]():  "A verdict of a mesh",
 	reflect.TypeFor[ui.ProbeAttempt]():          "An attempt",
 	reflect.TypeFor[inspect.Revoked]():          "A revoked certificate",
 	reflect.TypeFor[inspect.PrivateKeyFacts]():  "A private key",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -21,14 +22,19 @@ func inspectCommand() *command {
 			"one file too, and says what it is: names, dates with how far away they are, uses, keys, what is wrong with it. " +
 			"Of a private key only public facts are shown. A certificate that is malformed is shown as far as it can be read.\n\n" + sourceHelp +
 			"\n\nA keystore without a password is tried with none and with \"changeit\"; --keystore-password-file, or " +
-			"MESHPKI_KEYSTORE_PASSWORD_FILE, names a file with another.",
+			"MESHPKI_KEYSTORE_PASSWORD_FILE, names a file with another.\n\n" +
+			"--lint also judges by what a careful reader would remark, and tells of each CA certificate whether Istio, Linkerd, Dapr, Kuma and " +
+			"SPIRE would load it, and why not; then errors are exit 3. --tree draws who signed whom over everything that is given.",
 		examples: []example{
 			{"the files of a service", "meshpki inspect pki/services/default/payment/tls.crt"},
 			{"for a program", "meshpki inspect pki/services/default/payment/tls.crt --json"},
-			{"all that a directory holds", "meshpki inspect pki/services"},
+			{"all that a directory holds, and who signed whom", "meshpki inspect pki --tree"},
+			{"would a mesh load this CA?", "meshpki inspect pki/ca/issuing.crt --lint"},
 		},
-		exits: exitsOf(codeDone, codeFailed, codeUsage),
+		exits: exitsOf(codeDone, codeFailed, codeUsage, codeNo),
 		flags: common(inCluster(
+			toggle("lint", "judge it as a careful reader would, and as the meshes would; errors are exit 3"),
+			toggle("tree", "draw who signed whom instead of describing each"),
 			text("keystore-password-file", "the password of PKCS#12 and Java keystores is the first line of `FILE`"),
 			text("server-name", "ask servers for this `NAME` instead of their host's"),
 		)...),
@@ -44,7 +50,8 @@ func runInspect(ctx context.Context, c *call) error {
 	list, failed := c.sources(args)
 	doc := ui.Inspection{Now: c.env.Now()}
 	over := 0
-	for _, found := range c.inspectAll(ctx, list) {
+	all := c.inspectAll(ctx, list)
+	for _, found := range all {
 		doc.Reports = append(doc.Reports, found.reports...)
 		failed = append(failed, found.failed...)
 		if found.over {
@@ -54,17 +61,44 @@ func runInspect(ctx context.Context, c *call) error {
 	if len(doc.Reports) == 0 && over > 0 && len(failed) == 0 {
 		failed = append(failed, fmt.Errorf("%s: %w", args[0], inspect.ErrNothingFound))
 	}
+	if c.Bool("tree") {
+		doc.Family = family(all, doc.Reports)
+	}
 	if len(doc.Reports) > 0 || c.wantsJSON() {
 		if err := c.say(doc); err != nil {
 			return err
 		}
 	}
+	if len(failed) == 0 && c.Bool("lint") && slices.ContainsFunc(doc.Reports, hasError) {
+		return errNo
+	}
 	return c.allOf(failed)
+}
+
+func hasError(r inspect.Report) bool {
+	return slices.ContainsFunc(r.Findings, func(f inspect.Finding) bool { return f.Severity == inspect.SeverityError })
+}
+
+// family tells who signed whom over all that was found.
+func family(all []inspected, reports []inspect.Report) []*inspect.Kin {
+	var found []inspect.Found
+	var told []*inspect.Report
+	at := 0
+	for _, one := range all {
+		at += len(one.reports) - len(one.objects)
+		for _, o := range one.objects {
+			found = append(found, inspect.Found{Source: reports[at].Source, Object: o})
+			told = append(told, &reports[at])
+			at++
+		}
+	}
+	return append([]*inspect.Kin{}, inspect.Family(found, told)...)
 }
 
 // inspected is what one source gave.
 type inspected struct {
-	reports []inspect.Report
+	reports []inspect.Report // what a server shows, and one of each object
+	objects []inspect.Object // where somebody needs them
 	failed  []error
 	over    bool // it was passed over
 }
@@ -111,7 +145,16 @@ func (c *call) inspectOne(s source) inspected {
 	if served != nil {
 		out.reports = append(out.reports, inspect.DescribeServed(s.name, served, c.env.Now()))
 	}
-	out.reports = append(out.reports, inspect.DescribeAll(s.name, objects, c.env.Now())...)
+	reports := inspect.DescribeAll(s.name, objects, c.env.Now())
+	if c.Bool("lint") {
+		for i, o := range objects {
+			inspect.Lint(o, &reports[i])
+		}
+	}
+	if c.Bool("tree") {
+		out.objects = objects
+	}
+	out.reports = append(out.reports, reports...)
 	for _, o := range objects {
 		if o.Err != nil && o.Damaged == nil {
 			out.failed = append(out.failed, unreadable(s.name, o))

@@ -13,7 +13,9 @@ import (
 // Inspection says what was found in one or more sources.
 type Inspection struct {
 	Reports []inspect.Report
-	Now     time.Time
+	// Family is who signed whom, to be drawn instead of the reports; nil where nobody asked.
+	Family []*inspect.Kin
+	Now    time.Time
 }
 
 // Schema names the document.
@@ -32,6 +34,10 @@ const column = 9
 
 // Text says each source, and in it each object.
 func (d Inspection) Text(p *Page) {
+	if d.Family != nil {
+		d.family(p)
+		return
+	}
 	for rest := d.Reports; len(rest) > 0; {
 		n := 1
 		for n < len(rest) && rest[n].Source == rest[0].Source {
@@ -113,6 +119,9 @@ func (d Inspection) object(p *Page, r inspect.Report, siblings int) {
 		where += fmt.Sprintf(", line %d", r.Line)
 	}
 	p.Field(column, "in", where)
+	if len(r.Consumers) > 0 {
+		p.consumers(r.Consumers)
+	}
 	p.findings(r.Findings)
 }
 
