@@ -75,6 +75,9 @@ func (a *Authority) predict(r *role, w backends.Want, keeps time.Duration) (foun
 		a.predictNames(r, w, say)
 		a.predictShape(r, w, say)
 	}
+	if a.settings.Mode == modeVerbatim && !w.Identity.SPIFFEID().IsZero() {
+		say(backends.StateFailed, "mode: sign", "sign-verbatim leaves out what an X509-SVID has to have (X509-SVID, Section 4.1)")
+	}
 	switch {
 	case r.maxTTL > 0 && w.Validity > r.maxTTL:
 		say(backends.StateFailed, a.patch("max_ttl="+seconds(w.Validity)), "max_ttl=%s trims a life of %s", days(r.maxTTL), days(w.Validity))

@@ -128,6 +128,12 @@ func (a *Authority) explainSubject(role string, r *role) (cause, remedy string) 
 	return role + " takes nothing of a subject but the common name", "leave the rest of the subject out of the order"
 }
 
+// noShape is why sign-verbatim cannot give an X509-SVID.
+func noShape() error {
+	return &remedied{&ca.Refusal{What: "the SPIFFE ID", Why: "sign-verbatim gives no basic constraints, which an X509-SVID has to have", Citation: "X509-SVID, Section 4.1"},
+		"mode: sign, and a role with basic_constraints_valid_for_non_ca=true"}
+}
+
 func flagsOf(r *role) string {
 	if r == nil {
 		return ""

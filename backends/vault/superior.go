@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/pemfile"
@@ -26,8 +27,7 @@ func (a *Authority) CertifyCA(ctx context.Context, csr []byte, spec ca.Spec) (ca
 		"format":               "pem",
 		"exclude_cn_from_sans": true,
 		"use_csr_values":       false,
-		// Our CAs begin five minutes back, and Vault's own thirty seconds.
-		"not_before_duration": seconds(ca.Backdate),
+		"not_before_duration":  seconds(a.backdate(ctx)),
 	}
 	if spec.MaxPathLen >= 0 {
 		body["max_path_length"] = spec.MaxPathLen
@@ -45,6 +45,16 @@ func (a *Authority) CertifyCA(ctx context.Context, csr []byte, spec ca.Spec) (ca
 		return nil, fmt.Errorf("%s: what it signed cannot be read: %w", a, err)
 	}
 	return a.withoutRoots(ctx, chain)
+}
+
+// backdate is how far before now a CA begins: as ours do, but not before its issuer,
+// which Vault refuses.
+func (a *Authority) backdate(ctx context.Context) time.Duration {
+	by, err := a.issuer(ctx, firstOf(a.settings.Issuer, "default"))
+	if err != nil || by.certificate == nil {
+		return 0
+	}
+	return max(min(ca.Backdate, a.now().Sub(by.certificate.NotBefore).Truncate(time.Second)-time.Second), 0)
 }
 
 // constrain puts name constraints as Vault is told them (RFC 5280, Section 4.2.1.10).

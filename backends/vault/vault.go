@@ -141,6 +141,9 @@ func (a *Authority) Issue(ctx context.Context, req ca.Request) (ca.Chain, error)
 	if err != nil {
 		return nil, err
 	}
+	if a.settings.Mode == modeVerbatim && !req.Identity.SPIFFEID().IsZero() {
+		return nil, noShape()
+	}
 	body := a.body(req, now)
 	answer, err := a.client.write(ctx, path, body)
 	if limit, beyond := beyondCA(err); beyond {
