@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/durable"
 )
 
@@ -34,6 +35,8 @@ type Export struct {
 	Bundle string    `json:"bundle"`
 	Chain  string    `json:"chain,omitempty"`
 	At     time.Time `json:"at"`
+	// Roots are the fingerprints of the roots that were handed out.
+	Roots []string `json:"roots,omitempty"`
 	// Stale says that it is something else by now. It is not kept.
 	Stale bool `json:"-"`
 }
@@ -59,6 +62,9 @@ func (d *Directory) RecordExport(ctx context.Context, name, authority string, ro
 		}
 		if e.Bundle != fingerprintOf(roots) {
 			return fmt.Errorf("%w: run it again", ErrOtherPhase)
+		}
+		for _, r := range roots {
+			e.Roots = append(e.Roots, ca.Fingerprint(r))
 		}
 		all, err := d.readExports()
 		if err != nil {

@@ -124,10 +124,6 @@ func TestDocsNameWhatThereIs(t *testing.T) {
 			}
 		}
 	}
-	for _, c := range []string{"ca export"} {
-		if _, code := helpOf(strings.Fields(c)...); code == 0 {
-			t.Errorf("meshpki %s is there now: README.md and docs speak of it as to come", c)
-		}
 	}
 }
 

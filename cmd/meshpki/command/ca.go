@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"time"
 
@@ -14,8 +12,6 @@ import (
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
 	"github.com/meshpki/meshpki/inspect"
-	"github.com/meshpki/meshpki/internal/durable"
-	"github.com/meshpki/meshpki/internal/pemfile"
 )
 
 // hostConsumer is the shape of an intermediate for one machine that renews by itself.
@@ -35,7 +31,7 @@ func caCommand() *command {
 		},
 		exits: exitsOf(codeDone, codeFailed, codeUsage, codeNo, codeRefused),
 		sub: []*command{initCommand(), caListCommand(), caShowCommand(), intermediateCommand(), bundleCommand(),
-			caCSRCommand(), caSignCommand(), caImportCommand(), caKeyCommand(), crossSignCommand(), reissueCommand(), rotateCommand()},
+			caCSRCommand(), caSignCommand(), caExportCommand(), caImportCommand(), caKeyCommand(), crossSignCommand(), reissueCommand(), rotateCommand()},
 	}
 }
 
@@ -265,78 +261,6 @@ func (c *call) intermediateLife(d *file.Directory, o *file.IntermediateOptions, 
 			o.Spec.NotAfter = above.NotAfter
 			c.notice("the intermediate ends with %s, on %s", above.Subject.CommonName, ui.Day(above.NotAfter))
 		}
-	}
-	return nil
-}
-
-func bundleCommand() *command {
-	return &command{
-		name:    "bundle",
-		summary: "print the trust bundle: the roots",
-		about:   "Prints the roots that services are to trust, as PEM, one after the other.",
-		examples: []example{
-			{"for a client", "meshpki ca bundle > roots.pem"},
-			{"into a file, whole or not at all", "meshpki ca bundle --out bundle.pem"},
-			{"for somebody who is to have the next one too", "meshpki ca bundle --record partner --out partner.pem"},
-		},
-		exits: exitsOf(codeDone, codeFailed, codeUsage),
-		flags: common(
-			text("as", "the bundle's form: `pem`"),
-			text("out", "write it to `FILE` instead of standard output"),
-			toggle("force", "replace the file"),
-			text("backend", "the roots of the authority elsewhere, a `REF`, in place of the directory's"),
-			text("record", "remember that it was handed to `NAME`: a rotation of the root waits until it has been handed out anew"),
-		),
-		run: runBundle,
-	}
-}
-
-func runBundle(ctx context.Context, c *call) error {
-	if _, err := c.arguments(0, 0, ""); err != nil {
-		return err
-	}
-	if err := oneOf("as", c.String("as"), []string{"pem"}); err != nil {
-		return err
-	}
-	format, err := c.format()
-	if err != nil {
-		return err
-	}
-	out := c.String("out")
-	if out == "-" {
-		out = ""
-	}
-	if err := c.checkBundleOut(out); err != nil {
-		return err
-	}
-	if name := c.String("record"); c.IsSet("record") && !file.ValidExport(name) {
-		return usagef("--record: %q is no name for whom something is handed to: letters, digits, '.', '_' and '-' only, 1 to 100 of them", name)
-	}
-	roots, err := c.bundle(ctx)
-	if err != nil {
-		return err
-	}
-	pem := pemfile.EncodeCertificates(roots...)
-	switch {
-	case out != "":
-		return durable.WriteFile(out, pem, 0o644)
-	case format == "json":
-		return c.say(ui.Bundle{PEM: string(pem), Fingerprints: fingerprints(roots)})
-	}
-	_, err = c.env.Stdout.Write(pem)
-	return err
-}
-
-// checkBundleOut refuses a file that must not be written, before anything is done.
-func (c *call) checkBundleOut(out string) error {
-	if out == "" {
-		return nil
-	}
-	if c.within(out) {
-		return usagef("--out: %s lies inside the state directory", out)
-	}
-	if _, err := os.Lstat(out); err == nil && !c.Bool("force") {
-		return withHint(fmt.Errorf("%s exists", out), "--force replaces it")
 	}
 	return nil
 }

@@ -11,22 +11,29 @@ import (
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
 	"github.com/meshpki/meshpki/internal/pemfile"
+	"github.com/meshpki/meshpki/issue/layout"
 )
 
 func caImportCommand() *command {
 	return &command{
 		name:    "import",
-		summary: "take in the certificate that meshpki ca csr asked for",
-		args:    "CERT",
+		summary: "take in the certificate that meshpki ca csr asked for, or a mesh's CA",
+		args:    "CERT|DIR",
 		about: "The third of three steps between two machines: takes in what meshpki ca sign gave. Key, subject, usages, path length, " +
 			"names and constraints must be those that were asked for, and the chain must end at the root that you name, by a file of " +
 			"yours or by its fingerprint, never by what came with the certificate; else it is refused, with exit code 4. A directory " +
-			"without a root gets this one.",
+			"without a root gets this one.\n\n" +
+			"With --from it reads what a mesh loads as its CA, a directory or a manifest, and says what it is and whether it would " +
+			"load (exit code 3 if not). --adopt NAME takes that CA in, with its key; its root must be the directory's, or named.",
 		examples: []example{
 			{"by the root's certificate", "meshpki ca import online.crt --dir online --root roots.pem"},
+			{"what Istio would load", "meshpki ca import --from istio cacerts.yaml"},
 		},
-		exits: exitsOf(codeDone, codeFailed, codeUsage, codeRefused),
+		exits: exitsOf(codeDone, codeFailed, codeUsage, codeNo, codeRefused),
 		flags: common(
+			text("from", "read what a mesh loads: `"+strings.Join(layout.ConsumerNames(), "|")+"`"),
+			text("adopt", "take that CA in, under a `NAME`"),
+			text("passphrase-file", "with --adopt: the first line of `FILE` becomes the passphrase of the key that is taken in"),
 			text("root", "the root's certificate, a `FILE` that you have from elsewhere"),
 			text("root-fingerprint", "the SHA-256 of the root's certificate, `HEX`, as meshpki ca sign and ca show say it"),
 		),
@@ -35,6 +42,14 @@ func caImportCommand() *command {
 }
 
 func runCAImport(ctx context.Context, c *call) error {
+	if c.IsSet("from") {
+		return runCAFrom(ctx, c)
+	}
+	for _, flag := range []string{"adopt", "passphrase-file"} {
+		if c.IsSet(flag) {
+			return usagef("--%s goes with --from", flag)
+		}
+	}
 	args, err := c.arguments(1, 1, "the certificate: a FILE")
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/meshpki/meshpki/inspect"
 	"github.com/meshpki/meshpki/internal/pemfile"
 	"github.com/meshpki/meshpki/issue"
+	"github.com/meshpki/meshpki/issue/layout"
 )
 
 // The exit codes: docs/exit-codes.md is their table, and a test holds one against
@@ -81,7 +82,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return codeDone
-	case errors.Is(err, errNo), errors.Is(err, file.ErrAlive), errors.Is(err, file.ErrDropped):
+	case errors.Is(err, errNo), errors.Is(err, file.ErrAlive), errors.Is(err, file.ErrDropped), is[*layout.RefusedError](err):
 		return codeNo
 	case errors.Is(err, errPartial):
 		return codePartial

@@ -33,6 +33,8 @@ var documents = []struct {
 	{ui.CASigned{}, false},
 	{ui.CAImported{}, false},
 	{ui.CrossSigned{}, false},
+	{ui.CAExported{}, false},
+	{ui.CAFound{}, false},
 	{ui.KeyChanged{}, false},
 	{ui.Rotation{}, false},
 	{ui.IntermediateRotated{}, false},

@@ -1,0 +1,160 @@
+package layout
+
+import (
+	"encoding/base64"
+
+	"github.com/meshpki/meshpki/issue"
+)
+
+// What Kuma and Kong Mesh take: a Mesh with a backend of type provided (2.x), as
+// Kubernetes objects or as resources of universal mode, or a MeshIdentity and a
+// MeshTrust, which take its place.
+const (
+	schemeProvided     = "provided"
+	schemeUniversal    = "universal"
+	schemeMeshIdentity = "mesh-identity"
+	kumaAPI            = "kuma.io/v1alpha1"
+	kumaUniversalFile  = "kuma-universal.yaml"
+)
+
+func kuma() Consumer {
+	provided := parts{chain: "ca.crt", key: "ca.key", rootLast: true}
+	c := Consumer{
+		Name: "kuma", Title: "Kuma", Schemes: []string{schemeProvided, schemeUniversal, schemeMeshIdentity}, Namespace: "kuma-system",
+		parts:    map[string]parts{schemeProvided: provided, schemeUniversal: provided, schemeMeshIdentity: {chain: "ca.crt", key: "ca.key", roots: "ca-bundle.crt"}},
+		enforce:  kumaEnforce,
+		restarts: kumaRestarts,
+	}
+	c.objects = func(h *Handover) ([]node, error) {
+		data, err := rendered(c, h, "ca.crt", "ca.key")
+		if err != nil {
+			return nil, err
+		}
+		certificate, key := data[0].value.(string), data[1].value.(string)
+		switch h.Scheme {
+		case schemeUniversal:
+			return kumaUniversal(h, certificate, key, "PERMISSIVE"), nil
+		case schemeMeshIdentity:
+			return append(kumaSecrets(h, certificate, key), kumaIdentity(h), kumaTrust(h)), nil
+		}
+		return append(kumaSecrets(h, certificate, key), kumaMesh(h, "PERMISSIVE")), nil
+	}
+	c.extra = func(h *Handover) (issue.Files, error) {
+		if h.Scheme != schemeUniversal {
+			return nil, nil
+		}
+		docs, err := c.objects(h)
+		if err != nil {
+			return nil, err
+		}
+		text, err := encodeYAML(docs...)
+		return issue.Files{kumaUniversalFile: {Data: text, Secret: true}}, err
+	}
+	return c
+}
+
+func kumaCertName(h *Handover) string { return h.Mesh + "-meshpki-cert" }
+func kumaKeyName(h *Handover) string  { return h.Mesh + "-meshpki-key" }
+func kumaLabels(h *Handover) node     { return node{{"kuma.io/mesh", h.Mesh}} }
+
+// kumaSecrets are two: each has one field, value.
+func kumaSecrets(h *Handover, certificate, key string) []node {
+	const kind = "system.kuma.io/secret"
+	return []node{
+		secret(kumaCertName(h), h.Namespace, kind, kumaLabels(h), node{{"value", certificate}}),
+		secret(kumaKeyName(h), h.Namespace, kind, kumaLabels(h), node{{"value", key}}),
+	}
+}
+
+// kumaBackend is the backend of a Mesh.
+func kumaBackend(h *Handover, mode string) node {
+	return node{{"enabledBackend", "meshpki"}, {"backends", []any{node{
+		{"name", "meshpki"}, {"type", "provided"}, {"mode", mode},
+		{"dpCert", node{{"rotation", node{{"expiration", "24h"}}}}},
+		{"conf", node{{"cert", node{{"secret", kumaCertName(h)}}}, {"key", node{{"secret", kumaKeyName(h)}}}}},
+	}}}}
+}
+
+func kumaMesh(h *Handover, mode string) node {
+	return object(kumaAPI, "Mesh", h.Mesh, "", nil, spec(entry{"mtls", kumaBackend(h, mode)}))
+}
+
+func kumaUniversal(h *Handover, certificate, key, mode string) []node {
+	one := func(name, value string) node {
+		return node{{"type", "Secret"}, {"mesh", h.Mesh}, {"name", name}, {"data", base64.StdEncoding.EncodeToString([]byte(value))}}
+	}
+	return []node{one(kumaCertName(h), certificate), one(kumaKeyName(h), key),
+		{{"type", "Mesh"}, {"name", h.Mesh}, {"mtls", kumaBackend(h, mode)}}}
+}
+
+func kumaIdentity(h *Handover) node {
+	source := func(name string) node {
+		return node{{"type", "Secret"}, {"secretRef", node{{"kind", "Secret"}, {"name", name}}}}
+	}
+	return object(kumaAPI, "MeshIdentity", "meshpki", h.Namespace, append(kumaLabels(h), entry{"kuma.io/origin", "zone"}), spec(
+		entry{"selector", node{{"dataplane", node{{"matchLabels", node{}}}}}},
+		entry{"spiffeID", node{{"trustDomain", h.TrustDomain}, {"path", "/ns/{{ .Namespace }}/sa/{{ .ServiceAccount }}"}}},
+		entry{"provider", node{{"type", "Bundled"}, {"bundled", node{
+			{"meshTrustCreation", "Disabled"},
+			{"certificateParameters", node{{"expiry", "24h"}}},
+			{"ca", node{{"certificate", source(kumaCertName(h))}, {"privateKey", source(kumaKeyName(h))}}},
+		}}}}))
+}
+
+// kumaTrust says whom to believe: the roots, and not the CA that signs.
+func kumaTrust(h *Handover) node {
+	return object(kumaAPI, "MeshTrust", "meshpki", h.Namespace, append(kumaLabels(h), entry{"kuma.io/origin", "zone"}), spec(
+		entry{"trustDomain", h.TrustDomain},
+		entry{"caBundles", []any{node{{"type", "Pem"}, {"pem", node{{"value", rootsPEM(h)}}}}}}))
+}
+
+func kumaEnforce(h *Handover) []enforcing {
+	ids := "spiffe://" + h.TrustDomain + "/"
+	if h.Scheme != schemeMeshIdentity {
+		ids = "spiffe://" + h.Mesh + "/"
+	}
+	rules := entry{"rules", []any{node{{"default", node{{"allow", []any{node{{"spiffeID", node{{"type", "Prefix"}, {"value", ids}}}}}}}}}}}
+	permission := object(kumaAPI, "MeshTrafficPermission", "allow-mesh", h.Namespace, kumaLabels(h), spec(rules))
+	tls := func(mode string) node {
+		return object(kumaAPI, "MeshTLS", "mutual-tls", h.Namespace, kumaLabels(h), spec(
+			entry{"rules", []any{node{{"default", node{{"mode", mode}}}}}}))
+	}
+	strict := []node{kumaMesh(h, "STRICT")}
+	switch h.Scheme {
+	case schemeMeshIdentity:
+		strict = []node{tls("Strict")}
+	case schemeUniversal:
+		permission = node{{"type", "MeshTrafficPermission"}, {"name", "allow-mesh"}, {"mesh", h.Mesh}, {"spec", node{rules}}}
+		strict = []node{{{"type", "Mesh"}, {"name", h.Mesh}, {"mtls", kumaBackend(h, "STRICT")}}}
+	}
+	first := []node{permission}
+	if h.Scheme == schemeMeshIdentity {
+		first = append(first, tls("Permissive"))
+	}
+	return []enforcing{
+		{"permissive, and the permission that must come first: with mutual TLS and without any permission nothing gets in. The backend " +
+			"is handed out in mode PERMISSIVE. Stay here until every workload has a proxy; then put a list of who may call whom in " +
+			"the place of this permission for all.", first},
+		{"strict: proxies refuse plain text.", strict},
+	}
+}
+
+func kumaRestarts(h *Handover, change Change) []string {
+	if h.Scheme == schemeMeshIdentity {
+		switch change {
+		case ChangeFirst, ChangeIssuer:
+			return []string{"nothing: proxies get certificates of the CA as theirs come to renewal"}
+		case ChangeSuperset, ChangeSubset:
+			return []string{"nothing: MeshTrust is told to every proxy; wait for it before the CA changes"}
+		}
+		return []string{"a MeshTrust with the old roots and the new ones first (meshpki ca rotate root start)"}
+	}
+	switch change {
+	case ChangeFirst:
+		return []string{"nothing: proxies are told; but a Mesh whose mutual TLS is on with another backend has to have it off first, and then on with this"}
+	case ChangeIssuer, ChangeSuperset, ChangeSubset:
+		return []string{"nothing: the control plane reads the Secrets again, and proxies get new certificates as theirs come to renewal"}
+	}
+	return []string{"proxies with the old roots refuse those with the new ones: hand out old and new together first " +
+		"(meshpki ca rotate root start)"}
+}

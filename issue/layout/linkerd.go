@@ -1,0 +1,60 @@
+package layout
+
+const schemeLinkerd = "linkerd.io/tls"
+
+// linkerd is its identity controller.
+func linkerd() Consumer {
+	c := Consumer{
+		Name: "linkerd", Title: "Linkerd", Schemes: []string{schemeLinkerd, schemeTLS}, Namespace: "linkerd",
+		parts: map[string]parts{
+			schemeLinkerd: {chain: "crt.pem", key: "key.pem", roots: "ca-bundle.crt"},
+			schemeTLS:     {chain: "tls.crt", key: "tls.key", roots: "ca.crt"},
+		},
+		enforce:  linkerdEnforce,
+		restarts: linkerdRestarts,
+	}
+	c.objects = func(h *Handover) ([]node, error) {
+		names, kind := []string{"crt.pem", "key.pem"}, "Opaque"
+		if h.Scheme == schemeTLS {
+			names, kind = []string{"tls.crt", "tls.key", "ca.crt"}, schemeTLS
+		}
+		data, err := rendered(c, h, names...)
+		labels := node{{"linkerd.io/control-plane-component", "identity"}, {"linkerd.io/control-plane-ns", h.Namespace}}
+		return []node{
+			secret("linkerd-identity-issuer", h.Namespace, kind, labels, data),
+			configMap("linkerd-identity-trust-roots", h.Namespace, labels, node{{"ca-bundle.crt", rootsPEM(h)}}),
+		}, err
+	}
+	return c
+}
+
+func linkerdEnforce(h *Handover) []enforcing {
+	namespace := func(policy string) node {
+		n := object("v1", "Namespace", "<namespace>", "", nil)
+		meta := append(n[2].value.(node), entry{"annotations", node{{"config.linkerd.io/default-inbound-policy", policy}}})
+		n[2].value = meta
+		return n
+	}
+	return []enforcing{
+		{"permissive: meshed workloads speak mutual TLS with each other by themselves; others still get in. Stay here until " +
+			"linkerd viz edges shows every connection as secured.", []node{namespace("all-unauthenticated")}},
+		{"strict: only meshed clients get in. Put the name of each namespace in, and restart its workloads.", []node{namespace("all-authenticated")}},
+	}
+}
+
+func linkerdRestarts(_ *Handover, change Change) []string {
+	const control = "kubectl rollout restart deployment -n linkerd"
+	const data = "kubectl rollout restart deployment -n <namespace>, for each meshed namespace"
+	switch change {
+	case ChangeFirst:
+		return []string{"install with identity.externalCA=true, and with identity.issuer.scheme=kubernetes.io/tls for that scheme"}
+	case ChangeIssuer:
+		return []string{"nothing: the identity controller sees another issuer, and says so by the event IssuerUpdated"}
+	case ChangeSuperset:
+		return []string{"first the control plane: " + control, "then the proxies: " + data, "only then an issuer under the new root"}
+	case ChangeSubset:
+		return []string{"once no issuer and no proxy is left under the old root:", control, data}
+	}
+	return []string{"proxies with the old roots refuse those with the new ones: hand out old and new together first " +
+		"(meshpki ca rotate root start)", control, data}
+}

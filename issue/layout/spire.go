@@ -1,0 +1,116 @@
+package layout
+
+import (
+	"github.com/meshpki/meshpki/issue"
+)
+
+const (
+	spireChain  = "upstream.crt"
+	spireKey    = "upstream.key"
+	spireBundle = "upstream-bundle.crt"
+	spireConf   = "upstream-authority.conf"
+	nginxConf   = "upstream-ca.yaml"
+	// spireDir is where the Secret of these files is mounted.
+	spireDir = "/run/spire/upstream/"
+)
+
+var spireParts = map[string]parts{pluginDisk: {chain: spireChain, key: spireKey, roots: spireBundle}}
+
+// spire is SPIRE's server, which has a CA of its own signed by an upstream authority.
+func spire() Consumer {
+	c := Consumer{
+		Name: "spire", Title: "SPIRE", Schemes: Plugins(), Namespace: "spire-server", parts: spireParts, restarts: spireRestarts,
+	}
+	c.extra = func(h *Handover) (issue.Files, error) {
+		u := h.upstream()
+		if err := u.Validate(); err != nil {
+			return nil, err
+		}
+		return u.files(spireConf, u.hcl()), nil
+	}
+	c.objects = func(h *Handover) ([]node, error) {
+		u := h.upstream()
+		if err := u.Validate(); err != nil {
+			return nil, err
+		}
+		docs := []node{configMap("spire-upstream-authority", h.Namespace, nil, node{{spireConf, string(u.hcl())}})}
+		if u.Plugin != pluginDisk {
+			return docs, nil
+		}
+		data, err := rendered(c, h, spireChain, spireKey, spireBundle)
+		return append(docs, secret("spire-upstream-ca", h.Namespace, "Opaque", nil, data)), err
+	}
+	return c
+}
+
+// nginxMesh is NGINX Service Mesh, which runs a SPIRE server.
+func nginxMesh() Consumer {
+	c := Consumer{
+		Name: "nginx-service-mesh", Title: "NGINX Service Mesh", Schemes: Plugins(), Namespace: "nginx-mesh", parts: spireParts,
+		enforce: nginxMeshEnforce, restarts: spireRestarts,
+	}
+	c.extra = func(h *Handover) (issue.Files, error) {
+		u := h.upstream()
+		for _, key := range []string{"namespace", "ca_cert_path"} {
+			if u.Plugin == pluginVault && u.Settings[key] == "" {
+				return nil, &RefusedError{c.Title, []Refusal{{"vault needs " + key, "NGINX Service Mesh, upstream CA"}}}
+			}
+		}
+		if err := u.Validate(); err != nil {
+			return nil, err
+		}
+		text, err := encodeYAML(u.document())
+		return u.files(nginxConf, text), err
+	}
+	return c
+}
+
+// upstream is how the server gets at its CA: for files, by the names that they have here.
+func (h *Handover) upstream() Upstream {
+	u := h.Upstream
+	if u.Plugin == "" {
+		u.Plugin = h.Scheme
+	}
+	if u.Plugin != pluginDisk {
+		return u
+	}
+	settings := map[string]string{"cert_file_path": spireDir + spireChain, "key_file_path": spireDir + spireKey, "bundle_file_path": spireDir + spireBundle}
+	for key, value := range u.Settings {
+		settings[key] = value
+	}
+	return Upstream{u.Plugin, settings}
+}
+
+// files are the configuration, and what the server must be allowed.
+func (u Upstream) files(name string, text []byte) issue.Files {
+	files := issue.Files{name: {Data: text}}
+	if more, policy := u.permission(); more != "" {
+		files[more] = issue.File{Data: policy}
+	}
+	return files
+}
+
+func nginxMeshEnforce(*Handover) []enforcing {
+	values := func(mode string) node { return node{{"mtls", node{{"mode", mode}}}} }
+	return []enforcing{
+		{"permissive: values for helm upgrade, or nginx-meshctl deploy --mtls-mode permissive. Sidecars take mutual TLS and plain text. " +
+			"Stay here until every workload has a sidecar.", []node{values("permissive")}},
+		{"strict: sidecars refuse plain text; the annotation config.nsm.nginx.com/mtls-mode of single workloads counts no more.", []node{values("strict")}},
+	}
+}
+
+func spireRestarts(h *Handover, change Change) []string {
+	if h.Scheme != pluginDisk {
+		return []string{"the SPIRE server, for it reads its configuration when it starts"}
+	}
+	switch change {
+	case ChangeFirst:
+		return []string{"the SPIRE server, for it reads its configuration when it starts"}
+	case ChangeIssuer:
+		return []string{"nothing: the files are read again when SPIRE prepares its next CA"}
+	case ChangeSuperset, ChangeSubset:
+		return []string{"nothing: the files are read again when SPIRE prepares its next CA, and agents are told the bundle"}
+	}
+	return []string{"nothing; but agents and federated trust domains must have the new bundle before a CA under it signs: hand out old and " +
+		"new together first (meshpki ca rotate root start)"}
+}
