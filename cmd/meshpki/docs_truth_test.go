@@ -124,7 +124,6 @@ func TestDocsNameWhatThereIs(t *testing.T) {
 			}
 		}
 	}
-	}
 }
 
 // commandWords are the words of a command line of ours that name the command.

@@ -52,7 +52,7 @@ func caExportCommand() *command {
 			text("mesh", "the `MESH` of Kuma (default default)"),
 			many("crl", "a CRL to hand out too, a `FILE`; may be repeated: one of each CA"),
 			text("backend", "for spire and nginx-service-mesh: the upstream authority, a `REF`"),
-			many("set", "for spire and nginx-service-mesh: a setting of the upstream authority, `KEY=VALUE`; may be repeated"),
+			many("set", "for spire and nginx-service-mesh: a `SETTING` of the upstream authority, its key, = and its value; may be repeated"),
 			text("record", "whom it is handed to, a `NAME` (default: the consumer's)"),
 			toggle("force", "replace files in --out that are there and differ"),
 			text("key", "the `FILE` or key URI with the authority's key, where it is not in the directory"),
