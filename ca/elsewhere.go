@@ -24,6 +24,13 @@ type Superior interface {
 	CertifyCA(ctx context.Context, csr []byte, spec Spec) (Chain, error)
 }
 
+// Adder is implemented by a Superior that may certify more of a CA than it is asked
+// for; it is found by assertion.
+type Adder interface {
+	// Adds tells what may stand in the key usage besides, and why.
+	Adds(spec Spec) (x509.KeyUsage, string)
+}
+
 // Subordinate is implemented by an Authority elsewhere that can be given a CA whose
 // key is made and stays there; it is found by assertion.
 type Subordinate interface {

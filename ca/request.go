@@ -132,7 +132,7 @@ func CheckCA(c *x509.Certificate, spec Spec, pub crypto.PublicKey) error {
 		{bytes.Equal(c.RawSubject, want.RawSubject), "subject", "RFC 5280, Section 4.1.2.6"},
 		{c.BasicConstraintsValid && c.IsCA && criticalIn(c, oidBasicConstraints), "basic constraints", "RFC 5280, Section 4.2.1.9"},
 		{c.MaxPathLen == want.MaxPathLen && c.MaxPathLenZero == want.MaxPathLenZero, "path length", "RFC 5280, Section 4.2.1.9"},
-		{c.KeyUsage == want.KeyUsage && criticalIn(c, oidKeyUsage), "key usage", "RFC 5280, Section 4.2.1.3"},
+		{c.KeyUsage&^spec.MayAlso == want.KeyUsage && criticalIn(c, oidKeyUsage), "key usage", "RFC 5280, Section 4.2.1.3"},
 		{len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0, "extended key usage", "RFC 5280, Section 4.2.1.12"},
 		{sameNames(c, want), "subject alternative names", "RFC 5280, Section 4.2.1.6"},
 		{sameConstraints(c, want), "name constraints", "RFC 5280, Section 4.2.1.10"},

@@ -17,6 +17,9 @@ type Spec struct {
 	NotAfter    time.Time
 	URI         spiffeid.TrustDomain // its ID as URI SAN; none if zero
 	Constraints Constraints
+	// MayAlso is what CheckCA allows in the key usage besides: what an authority
+	// elsewhere adds of its own. Nothing is signed with it here.
+	MayAlso x509.KeyUsage
 }
 
 // caTemplate is the certificate that a Spec describes: a CA with critical basic

@@ -132,7 +132,7 @@ func (a *Authority) told(operation, template string, err error) error {
 		return &forbiddenError{&ca.Refusal{What: operation + " at AWS Private CA", Why: said(err) + "; this statement of a policy grants it: " + a.statement(operation, template)}}
 	case locked:
 		return &ca.Refusal{What: operation + " at AWS Private CA", Why: said(err) + "; " + stateRemedy(err, a.arn.text)}
-	case refused, missing, already:
+	case refused, already:
 		return &ca.Refusal{What: operation + " at AWS Private CA", Why: said(err)}
 	}
 	return fmt.Errorf("%s at AWS Private CA: %s", operation, said(err))

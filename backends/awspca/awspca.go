@@ -43,6 +43,7 @@ var (
 	_ ca.Authority   = (*Authority)(nil)
 	_ ca.Revoker     = (*Authority)(nil)
 	_ ca.Superior    = (*Authority)(nil)
+	_ ca.Adder       = (*Authority)(nil)
 	_ ca.Subordinate = (*Authority)(nil)
 	_ ca.Explainer   = (*Authority)(nil)
 	_ ca.Judge       = (*Authority)(nil)

@@ -41,7 +41,7 @@ func (a *Authority) check(ctx context.Context, wants []backends.Want) ([]backend
 		}
 		return []backends.Check{a.unseen(err)}, nil
 	}
-	out := []backends.Check{{Name: "access", State: backends.StateOK, Says: fmt.Sprintf("%s answers for %s", a.settings.Region, a.arn.text)}, a.checkStatus(d)}
+	out := []backends.Check{{Name: "access", State: backends.StateOK, Says: a.settings.Region + " answers, and lets us ask"}, a.checkStatus(d)}
 	full, err := within(ctx, describeWithin, a.describe)
 	if err != nil {
 		out = append(out, backends.Check{Name: "certificate", State: backends.StateFailed, Says: err.Error()})
@@ -140,7 +140,7 @@ func (a *Authority) checkWant(d *description, w backends.Want) (out []backends.C
 		out = append(out, backends.Check{Name: what, State: state, Says: w.Name + ": " + fmt.Sprintf(format, args...), Remedy: remedy})
 	}
 	if w.KeyType == ca.Ed25519 {
-		say("key type", backends.StateFailed, "set keyType: ec-p256", "Ed25519 keys are not certified there")
+		say("key", backends.StateFailed, "set keyType: ec-p256", "Ed25519 keys are not certified there")
 		return out, ""
 	}
 	if limit, whose := d.limit(a.now()); w.Validity > 0 && a.now().Add(w.Validity).After(limit) {
@@ -177,19 +177,19 @@ const noRequest = "-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICA
 func (a *Authority) checkTemplate(ctx context.Context, c *client, d *description, name string) backends.Check {
 	_, err := ask(ctx, c.issue, c.api.IssueCertificate, &acmpca.IssueCertificateInput{CertificateAuthorityArn: &a.arn.text, Csr: []byte(noRequest),
 		SigningAlgorithm: d.algorithm, TemplateArn: aws.String(a.arn.template(name)), Validity: absolute(a.now().Add(time.Hour))})
-	return a.right("template "+name, "IssueCertificate", name, err, "it may be signed by")
+	return a.right("template", "IssueCertificate", name, err, name+" may be signed by")
 }
 
 func (a *Authority) checkFetch(ctx context.Context, c *client) backends.Check {
 	none := a.arn.text + "/certificate/" + strings.Repeat("0", 32)
 	_, err := ask(ctx, c.fetch, c.api.GetCertificate, &acmpca.GetCertificateInput{CertificateAuthorityArn: &a.arn.text, CertificateArn: &none})
-	return a.right("right GetCertificate", "GetCertificate", "", err, "it is there")
+	return a.right("fetching", "GetCertificate", "", err, "the right is there")
 }
 
 func (a *Authority) checkRevoke(ctx context.Context, c *client) backends.Check {
 	_, err := ask(ctx, c.others, c.api.RevokeCertificate, &acmpca.RevokeCertificateInput{CertificateAuthorityArn: &a.arn.text,
 		CertificateSerial: aws.String("01"), RevocationReason: types.RevocationReasonUnspecified})
-	check := a.right("right RevokeCertificate", "RevokeCertificate", "", err, "it is there")
+	check := a.right("revoking", "RevokeCertificate", "", err, "the right is there")
 	if check.State == backends.StateFailed {
 		check.State = backends.StateWarning // certificates are had without it
 	}

@@ -65,6 +65,13 @@ func (a *Authority) CertifyCA(ctx context.Context, csr []byte, spec ca.Spec) (ca
 	return a.fetch(ctx, request, name)
 }
 
+// Adds tells that the plain template adds digitalSignature, where it is the only one
+// that may be used.
+func (a *Authority) Adds(spec ca.Spec) (x509.KeyUsage, string) {
+	blank, plain := caTemplates(spec.MaxPathLen)
+	return x509.KeyUsageDigitalSignature, "digitalSignature, which template " + plain + " puts there; the right to use " + blank + " is missing"
+}
+
 // judgeCA refuses a CA that could not stand below this one, before it is asked for.
 func (a *Authority) judgeCA(d *description, request *x509.CertificateRequest, spec ca.Spec) error {
 	clause := "RFC 5280, Section 4.2.1.9"

@@ -74,6 +74,11 @@ func TestCertifyCA(t *testing.T) {
 			if c.extra && chain.Leaf().KeyUsage != x509.KeyUsageDigitalSignature|x509.KeyUsageCertSign|x509.KeyUsageCRLSign {
 				t.Errorf("key usage %b", chain.Leaf().KeyUsage)
 			}
+			tolerant := c.spec
+			tolerant.MayAlso, _ = a.Adds(c.spec)
+			if err := ca.CheckCA(chain.Leaf(), tolerant, key.Public()); err != nil {
+				t.Error(err)
+			}
 			roots, err := a.Roots(t.Context())
 			if err != nil || len(chain) != 1 || chain[0].CheckSignatureFrom(roots[0]) != nil {
 				t.Errorf("a chain of %d, error %v", len(chain), err)
@@ -151,14 +156,14 @@ func TestCheck(t *testing.T) {
 		rules    localaws.Rules
 		wants    []string // states and names, as "failed key type"
 	}{
-		{"good", localaws.Spec{}, backends.AWSPCA{}, localaws.Rules{}, []string{"ok access", "ok status", "ok validity", "ok template " + blankLeaf,
-			"ok template EndEntityCertificate", "ok right GetCertificate", "ok right RevokeCertificate", "failed key type", "warning revocation", "ok quota"}},
+		{"good", localaws.Spec{}, backends.AWSPCA{}, localaws.Rules{}, []string{"ok access", "ok status", "ok validity", "ok template " + blankLeaf + " may be signed by",
+			"ok template EndEntityCertificate may be signed by", "ok fetching the right is there", "ok revoking the right is there", "failed key", "warning revocation", "ok quota"}},
 		{"short-lived", localaws.Spec{Mode: localaws.ShortLived}, backends.AWSPCA{}, localaws.Rules{}, []string{"warning lifetime", "ok mode", "ok revocation"}},
 		{"ends soon", localaws.Spec{Life: 20 * 24 * time.Hour}, backends.AWSPCA{}, localaws.Rules{}, []string{"warning validity", "warning lifetime"}},
 		{"no right to the template", localaws.Spec{}, backends.AWSPCA{}, localaws.Rules{Denied: []string{"IssueCertificate " + blankLeaf}},
-			[]string{"failed template " + blankLeaf, "ok template EndEntityCertificate"}},
+			[]string{"failed template", "ok template EndEntityCertificate may be signed by"}},
 		{"no right to fetch or revoke", localaws.Spec{}, backends.AWSPCA{}, localaws.Rules{Denied: []string{"GetCertificate", "RevokeCertificate"}},
-			[]string{"failed right GetCertificate", "warning right RevokeCertificate"}},
+			[]string{"failed fetching", "warning revoking"}},
 		{"no right at all", localaws.Spec{}, backends.AWSPCA{}, localaws.Rules{Denied: []string{"DescribeCertificateAuthority"}}, []string{"failed access"}},
 		{"a template that drops", localaws.Spec{}, backends.AWSPCA{Template: "EndEntityServerAuthCertificate"}, localaws.Rules{}, []string{"failed drops"}},
 		{"a template that adds", localaws.Spec{}, backends.AWSPCA{Template: "EndEntityCertificate"}, localaws.Rules{}, []string{"ok adds"}},
@@ -171,7 +176,7 @@ func TestCheck(t *testing.T) {
 			}
 			var got []string
 			for _, check := range checks {
-				got = append(got, string(check.State)+" "+check.Name)
+				got = append(got, string(check.State)+" "+check.Name, string(check.State)+" "+check.Name+" "+check.Says)
 				if check.Says == "" || check.State == backends.StateFailed && check.Remedy == "" && check.Name != "access" && check.Name != "names" {
 					t.Errorf("%+v says too little", check)
 				}

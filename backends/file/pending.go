@@ -239,6 +239,11 @@ func decodeWanted(data []byte) (ca.Spec, error) {
 // does not agree is a *ca.Refusal. Everything taken in is recorded first. Doing it
 // again changes nothing. Errors to branch on: ErrNoPending.
 func (d *Directory) Import(ctx context.Context, c *x509.Certificate, others []*x509.Certificate, root *x509.Certificate) (Authority, error) {
+	return d.ImportWith(ctx, c, others, root, 0)
+}
+
+// ImportWith is Import of a certificate whose key usage may have that besides.
+func (d *Directory) ImportWith(ctx context.Context, c *x509.Certificate, others []*x509.Certificate, root *x509.Certificate, mayAlso x509.KeyUsage) (Authority, error) {
 	lock, err := durable.Acquire(ctx, filepath.Join(d.path, lockName))
 	if err != nil {
 		return Authority{}, err
@@ -257,6 +262,7 @@ func (d *Directory) Import(ctx context.Context, c *x509.Certificate, others []*x
 	if err != nil {
 		return Authority{}, err
 	}
+	p.Spec.MayAlso = mayAlso
 	if err := ca.CheckCA(c, p.Spec, p.CSR.PublicKey); err != nil {
 		return Authority{}, err
 	}

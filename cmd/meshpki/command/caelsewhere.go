@@ -113,7 +113,21 @@ func (c *call) signedBy(ctx context.Context, superior ca.Superior, d *file.Direc
 	if root == nil {
 		return file.Authority{}, &ca.Refusal{What: "the certificate", Why: "its chain leads to none of the authority's roots", Citation: "RFC 5280, Section 6.1"}
 	}
-	return d.Import(ctx, chain.Leaf(), chain[1:], root)
+	return d.ImportWith(ctx, chain.Leaf(), chain[1:], root, c.added(superior, p.Spec, chain.Leaf()))
+}
+
+// added is what an authority elsewhere puts into the key usage of a CA besides, and
+// says that it did.
+func (c *call) added(superior ca.Superior, spec ca.Spec, cert *x509.Certificate) x509.KeyUsage {
+	a, ok := superior.(ca.Adder)
+	if !ok {
+		return 0
+	}
+	more, why := a.Adds(spec)
+	if cert.KeyUsage&more != 0 {
+		c.notice("warning: the certificate of %s has more in its key usage than was asked for: %s", ui.Safe(spec.CommonName), ui.Safe(why))
+	}
+	return more
 }
 
 // intermediateIn signs a CA whose key is made and kept elsewhere, and hands it over.
@@ -158,6 +172,9 @@ func (c *call) signThere(ctx context.Context, d *file.Directory, there ca.Subord
 	csr, err := ca.ParseCSR(der)
 	if err != nil {
 		return file.Authority{}, err
+	}
+	if cn, err := ca.CommonNameOf(csr); err == nil && c.String("for") == "" {
+		o.Spec.CommonName = cn // as it is called there
 	}
 	o.Public = csr.PublicKey
 	a, err := d.AddIntermediate(ctx, o)
