@@ -219,8 +219,8 @@ func (a *Authority) checkQuota(wants int) backends.Check {
 		return backends.Check{Name: "quota", State: backends.StateUnknown, Says: "certificates are asked for without a limit of ours"}
 	}
 	says := fmt.Sprintf("at most %g certificates a second are asked for", rate)
-	if wants > 0 {
-		says += fmt.Sprintf("; %d take %s", wants, (time.Duration(float64(wants)/rate*float64(time.Second)) + time.Second).Truncate(time.Second))
+	if float64(wants) > rate {
+		says += fmt.Sprintf("; %d services take %s", wants, (time.Duration(float64(wants)/rate*float64(time.Second)) + time.Second).Truncate(time.Second))
 	}
 	c := backends.Check{Name: "quota", State: backends.StateOK, Says: says}
 	if rate > usualIssue {
