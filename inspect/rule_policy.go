@@ -268,5 +268,5 @@ func checkPolicies(p *path) (Finding, bool) {
 	}
 	name := p.chain[at].name()
 	return rulePolicy.broken(name, "the certificate policies fail at "+quoted(name)+": "+why,
-		"have it issued with a policy that the CAs above it allow, or ask for no policy"), false
+		"have it, and the CAs above it, issued with a policy in common that is acceptable, or do not demand one"), false
 }
