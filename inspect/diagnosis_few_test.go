@@ -2,5 +2,9 @@
 
 package inspect_test
 
-// diagnoses is how many chains TestDiagnosis breaks.
-const diagnoses = 315
+// diagnoses is how many chains TestDiagnosis breaks, differentials how many
+// TestDifferential compares.
+const (
+	diagnoses     = 315
+	differentials = 150
+)

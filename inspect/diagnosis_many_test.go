@@ -2,5 +2,9 @@
 
 package inspect_test
 
-// diagnoses is how many chains TestDiagnosis breaks.
-const diagnoses = 10000
+// diagnoses is how many chains TestDiagnosis breaks, differentials how many
+// TestDifferential compares.
+const (
+	diagnoses     = 10000
+	differentials = 5000
+)
