@@ -35,6 +35,7 @@ func describe(source string, o Object, now time.Time, s *signers) Report {
 		r.Findings = requestFindings(o.Request, r.Request)
 	case o.CRL != nil:
 		r.CRL = describeCRL(o.CRL, now)
+		r.CRL.Entries = max(o.CRLEntries, r.CRL.Entries)
 		r.Findings = crlFindings(o.CRL, now)
 	case o.OCSP != nil:
 		r.OCSP = o.OCSP

@@ -44,10 +44,11 @@ type Object struct {
 
 	Certificate *x509.Certificate
 	Request     *x509.CertificateRequest
-	CRL         *x509.RevocationList
-	PublicKey   crypto.PublicKey // of a key: its public half only
-	OCSP        *OCSPFacts       // of an OCSP response
-	Encrypted   bool             // a private key of which nothing else is known
+	CRL         *x509.RevocationList // of a large one with its first entries alone: see ReadCRL
+	CRLEntries  int                  // how many there are in all
+	PublicKey   crypto.PublicKey     // of a key: its public half only
+	OCSP        *OCSPFacts           // of an OCSP response
+	Encrypted   bool                 // a private key of which nothing else is known
 	// Damaged is what could be read of a certificate that has an Err. It is there to be
 	// shown; nothing may be decided by it.
 	Damaged *x509.Certificate

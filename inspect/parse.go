@@ -142,7 +142,7 @@ func objectOf(kind Kind, der []byte) Object {
 	case KindRequest:
 		o.Request, o.Err = x509.ParseCertificateRequest(der)
 	case KindCRL:
-		o.CRL, o.Err = x509.ParseRevocationList(der)
+		o.CRL, o.CRLEntries, o.Err = parseCRL(der)
 	case KindPublicKey:
 		o.PublicKey, o.Err = x509.ParsePKIXPublicKey(der)
 	case KindKey:

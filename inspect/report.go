@@ -110,7 +110,7 @@ type CRLFacts struct {
 	NextUpdate         *time.Time `json:"nextUpdate,omitempty"`
 	RemainingSeconds   *int64     `json:"remainingSeconds,omitempty"` // until nextUpdate
 	Entries            int        `json:"entries"`
-	Revoked            []Revoked  `json:"revoked"`
+	Revoked            []Revoked  `json:"revoked"` // of a large list the first 10,000
 	AuthorityKeyID     string     `json:"authorityKeyId,omitempty"`
 	SignatureAlgorithm string     `json:"signatureAlgorithm"`
 	IssuedByIndex      int        `json:"issuedByIndex,omitempty"`

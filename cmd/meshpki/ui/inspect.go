@@ -264,7 +264,7 @@ func (d Inspection) crl(p *Page, r inspect.Report) {
 	p.Field(column, "issuer id", c.AuthorityKeyID)
 	for i, e := range c.Revoked {
 		if i == revokedShown {
-			p.Field(column, "", fmt.Sprintf("and %d more", len(c.Revoked)-revokedShown))
+			p.Field(column, "", fmt.Sprintf("and %d more", c.Entries-revokedShown))
 			break
 		}
 		label := ""
