@@ -263,7 +263,7 @@ var owners = []struct {
 	{"github.com/muesli/termenv", []string{"cmd/meshpki/ui"}, false},
 	{"github.com/urfave/cli/v2", []string{"cmd/meshpki/command"}, false},
 	{"golang.org/x/term", []string{"cmd/meshpki", "cmd/meshpki/command"}, false},
-	{"github.com/goccy/go-yaml", []string{"cmd/meshpki/config", "issue/layout", "inspect"}, false},
+	{"github.com/goccy/go-yaml", []string{"cmd/meshpki/config", "issue/layout", "inspect", "cmd/meshpki"}, false},
 	{"software.sslmate.com/src/go-pkcs12", []string{"issue/layout"}, false},
 	{"github.com/pavlo-v-chernykh/keystore-go/v4", []string{"issue/layout"}, false},
 	{"github.com/hashicorp/cronexpr", []string{"renew"}, false},
