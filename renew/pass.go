@@ -78,6 +78,7 @@ type pass struct {
 	revoked ca.Revoked
 	memos   map[string]bool // whose journal is there
 	parser  *parser
+	tried   tried
 	ascent  issue.Ascent
 
 	mu          sync.Mutex
@@ -351,7 +352,7 @@ func (p *pass) locked(ctx context.Context, t *Target) Result {
 	if p.o.Wants != nil && !p.o.Wants(t, d) {
 		return p.planned(ctx, t, v, d)
 	}
-	w := &work{r: p.r, t: t, m: m, v: v, d: d, now: p.r.Now(), revoked: p.revoked, replace: p.o.Replace, ascent: &p.ascent}
+	w := &work{r: p.r, t: t, m: m, v: v, d: d, now: p.r.Now(), revoked: p.revoked, replace: p.o.Replace, tried: &p.tried, ascent: &p.ascent}
 	w.result = Result{Name: t.Name, Target: t, Decision: d, Reason: d.Reason, Leaf: v.Leaf, Places: v.Places, Next: d.Next, Former: v.former(t), Stale: v.Stale}
 	if m.holding() && (p.o.Force || w.superseded()) {
 		m.forget()

@@ -43,6 +43,14 @@ func (s *Store) Prepare(ctx context.Context, set issue.Set) error {
 	return err
 }
 
+// Beside is the directory above, while the place itself is not there.
+func (s *Store) Beside() string {
+	if _, err := os.Lstat(s.path); !errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return filepath.Dir(s.path)
+}
+
 // prepareParent tries the nearest directory above that is there.
 func (s *Store) prepareParent(owner owner) error {
 	root, _, err := durable.OpenAbove(s.path, owner.trusted())

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -99,7 +100,8 @@ type call struct {
 
 	leads *leadership // nil where nobody is elected
 
-	checkpointTo string // where the ledger's checkpoint is copied to, once openToSign has said so
+	settled      atomic.Pointer[backends.Options] // once they are asked for over and over
+	checkpointTo string                           // where the ledger's checkpoint is copied to, once openToSign has said so
 }
 
 // IsSet tells whether a flag was given.

@@ -231,6 +231,9 @@ func (c *call) loadManifest() (*config.Manifest, error) {
 
 // options are what backends need.
 func (c *call) options() backends.Options {
+	if o := c.settled.Load(); o != nil {
+		return *o
+	}
 	key := c.keySource()
 	return backends.Options{Dir: c.dir(), CheckpointTo: c.checkpointTo, Now: c.env.Now, KeyFile: key.File, KeyURI: key.URI, OpenKey: key.Open,
 		Passphrase: key.Passphrase, URLs: c.urls, Entries: c.entries(), Getenv: c.env.Getenv, Cluster: c.cluster(), Term: c.leads.guard()}

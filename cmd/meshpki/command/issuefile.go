@@ -32,6 +32,8 @@ func (c *call) issueFile(ctx context.Context) error {
 		return err
 	}
 	defer c.frugal()()
+	o := c.options()
+	c.settled.Store(&o) // reading flags for each service takes longer than its key
 	k := &care{c: c, dir: d, m: m, listed: make(map[string]int, len(m.Services))}
 	// The whole file is understood before anything is signed.
 	for i := range m.Services {
