@@ -91,7 +91,7 @@ func (w Wish) Identity(judge func(ca.Name) error) (id ca.Identity, leftOut []ca.
 	if len(id.Names()) == 0 {
 		why := "there is no name in it; ask for one with --dns, --ip or --uri"
 		if len(leftOut) > 0 {
-			why = "every default name is outside the CA's constraints; ask for one with --dns, --ip or --uri"
+			why = "every default name is outside the CA's constraints or its profile's rules; ask for one with --dns, --ip or --uri"
 		}
 		return ca.Identity{}, leftOut, &WishError{"identity " + string(w.Kind), "leaves nothing to certify: " + why}
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -452,8 +453,10 @@ func svid(leaf *x509.Certificate) (id, why string) {
 		return "", "its URI is no SPIFFE ID of a workload (X509-SVID, Section 2)"
 	}
 	id = identity.SPIFFEID().String()
-	if len(leaf.ExtKeyUsage) != 2 {
-		return id, "its extended key usage is not both server and client (X509-SVID, Section 4.4)"
+	for _, use := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
+		if !slices.Contains(leaf.ExtKeyUsage, use) {
+			return id, "its extended key usage is not both server and client (X509-SVID, Section 4.4)"
+		}
 	}
 	return id, ""
 }
