@@ -75,6 +75,22 @@ func runPlan(ctx context.Context, c *call) error {
 type planned struct {
 	doc       ui.Plan
 	leftovers []renew.Leftover
+	fine      []ui.PlannedService // counted, and not listed
+}
+
+// advise adds what pods will not see.
+func (p *planned) advise(blind map[string]string) {
+	for i := range p.doc.List {
+		if why := blind[p.doc.List[i].Name]; why != "" && p.doc.List[i].Advice == "" {
+			p.doc.List[i].Advice = why
+		}
+	}
+	for _, s := range p.fine {
+		if s.Advice = blind[s.Name]; s.Advice != "" {
+			p.doc.List = append(p.doc.List, s)
+			p.doc.Fine--
+		}
+	}
 }
 
 // plan holds the manifest against the world.
@@ -89,7 +105,11 @@ func (k *care) plan(ctx context.Context) (*planned, error) {
 		p.doc.Manifest = k.m.File
 	}
 	var failed error
+	var targets []*renew.Target
 	err = k.pass(ctx, r, last, renew.Options{DryRun: true, Try: true, Each: func(res renew.Result) {
+		if res.Target != nil {
+			targets = append(targets, res.Target)
+		}
 		if err := k.compare(ctx, p, res); err != nil && failed == nil {
 			failed = err
 		}
@@ -97,6 +117,7 @@ func (k *care) plan(ctx context.Context) (*planned, error) {
 	if err != nil || failed != nil {
 		return nil, cmp.Or(err, failed)
 	}
+	p.advise(k.blindPods(ctx, targets))
 	p.inherit()
 	if err := k.planAbandoned(ctx, p, r.Memory); err != nil {
 		return nil, err
@@ -162,6 +183,7 @@ func (k *care) compare(ctx context.Context, p *planned, res renew.Result) error 
 	removes := slices.ContainsFunc(s.Places, func(p ui.PlannedPlace) bool { return p.Remove })
 	if s.Change == "none" && s.Listed && s.Advice == "" && !removes {
 		p.doc.Fine++
+		p.fine = append(p.fine, s)
 		return nil
 	}
 	p.doc.List = append(p.doc.List, s)

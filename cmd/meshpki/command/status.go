@@ -225,14 +225,24 @@ func (k *care) status(ctx context.Context, maxAge time.Duration) (*standing, err
 	if err != nil {
 		return nil, err
 	}
+	var targets []*renew.Target
 	err = k.pass(ctx, r, last, renew.Options{DryRun: true, Each: func(res renew.Result) {
 		service := statusOf(res, now)
 		tree.hang(res, &service)
 		s.blind = s.blind || service.Unread
+		if res.Target != nil {
+			targets = append(targets, res.Target)
+		}
 		s.Services = append(s.Services, service)
 	}})
 	if err != nil {
 		return nil, err
+	}
+	blind := k.blindPods(ctx, targets)
+	for i := range s.Services {
+		if why := blind[s.Services[i].Name]; why != "" {
+			unseen(&s.Services[i], why)
+		}
 	}
 	left, err := k.abandoned(ctx, r.Memory)
 	if err != nil {

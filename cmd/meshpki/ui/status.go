@@ -31,6 +31,7 @@ type StatusService struct {
 	Authority string    `json:"authority,omitempty"`
 	Backend   string    `json:"backend,omitempty"`
 	Listed    bool      `json:"listed"`
+	Advice    string    `json:"advice,omitempty"` // what would make it better, though nothing is wrong with it
 }
 
 // attention tells whether somebody has to look.
@@ -257,7 +258,7 @@ func (s StatusService) Words(now time.Time) string {
 	if s.HeldBy != "" {
 		return "held by issuer: " + s.HeldBy
 	}
-	return ""
+	return s.Advice
 }
 
 // heldWords say why, without what is known from the state.
