@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
@@ -18,28 +19,40 @@ import (
 func unitsCommand() *command {
 	return &command{
 		name:    "units",
-		summary: "write the files by which systemd or cron runs the renewal",
-		args:    "systemd|cron",
+		summary: "write the files by which systemd, cron or Kubernetes runs the renewal",
+		args:    "systemd|cron|kubernetes",
 		about: "Prints the units of systemd, or the file for /etc/cron.d, that renew what is under care: with absolute paths, " +
 			"at intervals that the shortest lifetime allows, and for systemd in a sandbox as tight as the manifest lets it be. " +
 			"What cannot be closed has its reason beside it. With --out they are written into a directory, and none that is " +
 			"there and differs is replaced without --force.\n\n" +
 			"It runs as root only where files are given to other users, and then with the capabilities for that alone; else as " +
 			"--service-user, or as the owner of the state directory. When the manifest gets other places or hooks, make the " +
-			"files again.",
+			"files again.\n\n" +
+			"For kubernetes they are the objects of a cluster: a CronJob, or with --daemon a Deployment that elects a leader, with " +
+			"rights to the Secrets of the manifest by name and to nothing else, restricted pods, a network policy. With a CA of the " +
+			"state directory there is one replica and a volume; what another backend signs is remembered in a Secret. --pod shows " +
+			"the other shape: a pod that keeps a certificate of its own in memory, issued before the application starts and renewed beside it.",
 		examples: []example{
 			{"a service and its timer", "meshpki units systemd"},
 			{"a service that stays", "meshpki units systemd --daemon --program /usr/local/bin/meshpki"},
 			{"a line for cron", "meshpki units cron"},
+			{"a pod with a certificate of its own", "meshpki units kubernetes --pod --backend kubernetes:example.com/mesh"},
 		},
 		exits: exitsOf(codeDone, codeFailed, codeUsage),
 		flags: common(
 			text("service-user", "whose process it is, a `USER` (default: the owner of the state directory)"),
 			text("out", "write the files into the directory `DIR`"),
-			toggle("daemon", "for systemd: a service that stays, instead of a timer"),
+			toggle("daemon", "a service that stays, or a Deployment, instead of a timer or CronJob"),
 			text("on-calendar", "for the timer: when, a `TIME` as systemd writes it (default: by the shortest lifetime)"),
 			text("program", "the `FILE` to be run (default: this very one)"),
 			text("passphrase-file", "the first line of `FILE` is the passphrase of the CA's key"),
+			text("namespace", "for kubernetes: the `NAMESPACE` (default meshpki)"),
+			text("image", "for kubernetes: the `IMAGE` of the containers (default meshpki with this version)"),
+			number("replicas", 2, "for kubernetes, with --daemon: how many, a `NUMBER`"),
+			text("backend", "for kubernetes: who signs instead, a `REFERENCE`; for vault:<mount>/<role> pods log in by their own token"),
+			toggle("pod", "for kubernetes: a pod that keeps a certificate of its own"),
+			toggle("kustomize", "for kubernetes: with a kustomization, which makes the ConfigMap"),
+			toggle("monitor", "for kubernetes, with --daemon: a PodMonitor of the Prometheus operator as well"),
 			toggle("force", "replace files in --out that are there and differ"),
 		),
 		run: runUnits,
@@ -47,12 +60,20 @@ func unitsCommand() *command {
 }
 
 func runUnits(ctx context.Context, c *call) error {
-	args, err := c.arguments(1, 1, "systemd or cron")
+	args, err := c.arguments(1, 1, "systemd, cron or kubernetes")
 	if err != nil {
 		return err
 	}
-	if err := oneOf("units", args[0], []string{"systemd", "cron"}); err != nil {
-		return usagef("meshpki units knows systemd and cron, and not %q", args[0])
+	if err := oneOf("units", args[0], []string{"systemd", "cron", "kubernetes"}); err != nil {
+		return usagef("meshpki units knows systemd, cron and kubernetes, and not %q", args[0])
+	}
+	if args[0] == "kubernetes" {
+		return c.unitsKubernetes()
+	}
+	for _, flag := range clusterOnly {
+		if c.IsSet(flag) {
+			return usagef("--%s is for kubernetes", flag)
+		}
 	}
 	if args[0] == "cron" && (c.Bool("daemon") || c.IsSet("on-calendar")) {
 		return usagef("--daemon and --on-calendar are for systemd")
@@ -78,6 +99,11 @@ func runUnits(ctx context.Context, c *call) error {
 	if u.WantsDaemon() && !u.Daemon {
 		c.notice("the shortest lifetime under care is %s: below 6 hours a daemon is better, meshpki units systemd --daemon", ui.Span(u.Shortest))
 	}
+	return c.sayUnits(files)
+}
+
+// sayUnits prints the files, or writes them into a directory.
+func (c *call) sayUnits(files []renew.UnitFile) error {
 	doc := ui.Units{}
 	for _, f := range files {
 		doc.List = append(doc.List, ui.UnitFile{Name: f.Name, Text: f.Text})
@@ -100,6 +126,9 @@ func (c *call) printUnits(doc ui.Units) error {
 	for i, f := range doc.List {
 		if i > 0 {
 			f.Text = "\n" + f.Text
+			if strings.HasSuffix(f.Name, ".yaml") {
+				f.Text = "---" + f.Text
+			}
 		}
 		if _, err := io.WriteString(c.env.Stdout, f.Text); err != nil {
 			return fmt.Errorf("write to standard output: %w", err)
