@@ -167,16 +167,17 @@ func (a *Authority) fetch(ctx context.Context, csr *x509.CertificateRequest, nam
 // the next one.
 func (a *Authority) look(ctx context.Context, c *client, name string) (*acmpca.GetCertificateOutput, error) {
 	in := &acmpca.GetCertificateInput{CertificateAuthorityArn: &a.arn.text, CertificateArn: &name}
-	first := a.usual()
-	delay := first
+	first, step := a.usual()
+	delay, slept := first, time.Duration(0)
 	for n := 1; ; n++ {
 		if err := sleep(ctx, delay); err != nil {
 			return nil, err
 		}
+		slept += delay
 		out, err := ask(ctx, c.fetch, c.api.GetCertificate, in)
 		switch k := kindOf(err); {
 		case err == nil:
-			a.learn(first, n)
+			a.learn(slept, n)
 			return out, nil
 		case k == notYet, k == missing && n < unseen:
 		case failedThere(err):
@@ -186,8 +187,8 @@ func (a *Authority) look(ctx context.Context, c *client, name string) (*acmpca.G
 		default:
 			return nil, a.told("GetCertificate", "", err)
 		}
-		if n > 1 {
-			delay = min(2*delay, longestLook)
+		if delay = step; n > 1 {
+			step = min(2*step, longestLook)
 		}
 	}
 }
@@ -198,27 +199,24 @@ func failedThere(err error) bool {
 	return ok && api.ErrorCode() == "RequestFailedException"
 }
 
-// usual is how long the service takes.
-func (a *Authority) usual() time.Duration {
+// usual is how long the service takes, and how long after that the next look is:
+// soon, where it is known.
+func (a *Authority) usual() (first, step time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.took == 0 {
-		return firstLook
+		return firstLook, firstLook
 	}
-	return a.took
+	return a.took, max(a.took/4, soonestLook)
 }
 
-// learn takes notice of how many looks it took: two or three are right.
-func (a *Authority) learn(first time.Duration, looks int) {
+// learn takes notice of how long it took, and of how many looks: the second one is to
+// find it.
+func (a *Authority) learn(slept time.Duration, looks int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch looks {
-	case 1:
-		first = first * 3 / 4 // it might have been there sooner
-	case 2:
-		first = first * 9 / 10
-	default:
-		first = first * 5 / 4
+	if looks != 2 || a.took == 0 {
+		a.took = slept * 9 / 10 // it was there a little sooner
 	}
-	a.took = min(max(first, soonestLook), 5*time.Second)
+	a.took = min(max(a.took, soonestLook), 5*time.Second)
 }

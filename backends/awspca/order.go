@@ -301,6 +301,7 @@ func (a *Authority) Issue(ctx context.Context, req ca.Request) (ca.Chain, error)
 		if t.ARN, err = a.handIn(ctx, o, t, req.Pending); err != nil {
 			return nil, err
 		}
+		return a.fetch(ctx, o.csr, t.ARN)
 	}
 	csr, err := ca.ParseCSR(req.CSR)
 	if err != nil {

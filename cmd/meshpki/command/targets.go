@@ -306,7 +306,7 @@ func (c *call) renewer(dir *file.Directory) *renew.Renewer {
 			v := c.env.Getenv(name)
 			return v, v != ""
 		},
-		Workers: cmp.Or(c.env.Workers, workers),
+		Workers: cmp.Or(c.env.Workers, c.workers()),
 	}
 }
 
@@ -329,6 +329,28 @@ func (k *care) outlook(ctx context.Context, ref string) (ca.Outlook, error) {
 	return ca.Outlook{Roots: roots}, err
 }
 
-// workers is how many targets are worked at once: most of the time is spent waiting
-// for the disk.
-const workers = 16
+// How many targets are worked at once: most of the time is spent waiting for the
+// disk, or, longer, for an authority elsewhere, which keeps its own pace.
+const (
+	workersHere      = 16
+	workersElsewhere = 64
+)
+
+// workers is how many targets are worked at once in this run.
+func (c *call) workers() int {
+	m, err := c.manifest()
+	if err != nil || m == nil {
+		return workersHere
+	}
+	o := c.options()
+	refs := []string{backendOf(m), c.optional("backend")}
+	for name := range o.Entries {
+		refs = append(refs, name)
+	}
+	for _, ref := range refs {
+		if !c.env.Registry.Local(ref, o) {
+			return workersElsewhere
+		}
+	}
+	return workersHere
+}
