@@ -81,7 +81,7 @@ func (x *examination) server(ctx context.Context) bool {
 		if strings.Contains(err.Error(), "certificate") {
 			remedy = "VAULT_CACERT or caCert: names its roots, VAULT_TLS_SERVER_NAME or serverName: the name in its certificate"
 		}
-		x.say("address", backends.StateFailed, remedy, "%s", err.Error())
+		x.say("address", backends.StateFailed, remedy, "%s", strings.TrimPrefix(err.Error(), ca.ErrAway.Error()+": "))
 		return false
 	}
 	x.say("address", backends.StateOK, "", "Vault %s answers at %s", clean(health.Version), c.address)

@@ -144,7 +144,6 @@ func (c *call) wants(m *config.Manifest, ref string) ([]backends.Want, error) {
 	}
 	r := issue.Record{Service: "example", Profile: "workload"}
 	settle(&r, d, m)
-	r.TrustDomain, r.Cluster = orElse(r.TrustDomain, "cluster.local"), orElse(r.Cluster, "cluster.local")
 	p, err := ca.ProfileByName("")
 	if err != nil {
 		return nil, err

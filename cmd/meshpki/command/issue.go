@@ -238,8 +238,9 @@ func settle(r *issue.Record, d *file.Directory, m *config.Manifest) {
 		r.Cluster = orElse(r.Cluster, m.ClusterDomain)
 		r.Namespace = orElse(r.Namespace, m.Defaults.Namespace)
 	}
-	r.TrustDomain = orElse(r.TrustDomain, s.TrustDomain)
-	r.Cluster = orElse(r.Cluster, s.ClusterDomain)
+	// Where there is no directory yet, they are those that it would be made with.
+	r.TrustDomain = orElse(r.TrustDomain, orElse(s.TrustDomain, "cluster.local"))
+	r.Cluster = orElse(r.Cluster, orElse(s.ClusterDomain, "cluster.local"))
 	r.Namespace = orElse(r.Namespace, "default")
 }
 
