@@ -37,6 +37,9 @@ func (a *Authority) login(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.wasLost() {
+		a.account = nil
+	}
 	if a.account == nil {
 		account, err := a.enter(ctx, directory)
 		if err != nil {
@@ -45,6 +48,21 @@ func (a *Authority) login(ctx context.Context) (*session, error) {
 		a.account = &account
 	}
 	return &session{a, a.client, *a.account, directory}, nil
+}
+
+// lose has the account looked up by the next login; wasLost tells whether that is to
+// be done, once.
+func (a *Authority) lose() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lost = true
+}
+
+func (a *Authority) wasLost() (lost bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	lost, a.lost = a.lost, false
+	return lost
 }
 
 // enter looks the account up that the key has, and makes it where there is none.

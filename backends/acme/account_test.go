@@ -192,3 +192,18 @@ func TestOpen(t *testing.T) {
 		}
 	}
 }
+
+// A server that was set up anew knows no account: it is made again by the same order.
+func TestAccountIsLost(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	a := s.authority(t, nil)
+	want(t, a, order(t, "payment.example.com"))
+	s.mu.Lock()
+	clear(s.accounts)
+	s.mu.Unlock()
+	want(t, a, order(t, "payment.example.com"))
+	if len(s.accounts) != 1 {
+		t.Errorf("%d accounts", len(s.accounts))
+	}
+}

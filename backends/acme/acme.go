@@ -42,6 +42,7 @@ type Authority struct {
 	mu      sync.Mutex
 	learned []*x509.Certificate // roots that chains have led to
 	silent  bool                // renewal information could not be had in this run
+	lost    bool                // the server does not know the account any more
 }
 
 var (
@@ -125,6 +126,10 @@ func (a *Authority) Issue(ctx context.Context, req ca.Request) (ca.Chain, error)
 	within, cancel := context.WithTimeout(ctx, mostTime)
 	defer cancel()
 	chain, err := a.obtain(within, req, csr)
+	if errors.Is(err, errNoAccount) { // a server that was set up anew, while a daemon ran on
+		a.lose()
+		chain, err = a.obtain(within, req, csr)
+	}
 	if err != nil && ctx.Err() == nil && within.Err() != nil {
 		return nil, fmt.Errorf("%s did not finish within %s, and the order is gone on with next time: %w: %w", a.directory, mostTime, ca.ErrAway, err)
 	}

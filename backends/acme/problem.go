@@ -14,6 +14,9 @@ import (
 	"github.com/meshpki/meshpki/ca"
 )
 
+// errNoAccount says that the server does not know the account any more.
+var errNoAccount = errors.New("the account is made anew by the next try")
+
 // isProblem tells whether a server answered with a problem of that type.
 func isProblem(err error, kind string) bool {
 	p, ok := errors.AsType[acme.Problem](err)
@@ -53,6 +56,9 @@ func (a *Authority) problem(doing string, p acme.Problem) error {
 			break
 		}
 		what += fmt.Sprintf("; %s: %s", short(s.Identifier.Value), short(s.Detail))
+	}
+	if p.Type == acme.ProblemTypeAccountDoesNotExist {
+		return fmt.Errorf("%s: %w", what, errNoAccount)
 	}
 	if passing[p.Type] || p.Status >= http.StatusInternalServerError || p.Status == http.StatusTooManyRequests {
 		return fmt.Errorf("%s: %w", what, ca.ErrAway)

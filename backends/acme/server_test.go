@@ -279,6 +279,9 @@ func (s *server) open(r *http.Request, path string) (*accountOf, []byte, *proble
 				account = a
 			}
 		}
+		if account.key == nil {
+			return bad("accountDoesNotExist", "no such account")
+		}
 	}
 	digest := sha256.Sum256([]byte(j.Protected + "." + j.Payload))
 	if account.key == nil || !ecdsa.Verify(account.key, digest[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])) {
