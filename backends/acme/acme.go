@@ -26,6 +26,9 @@ import (
 // server, and is gone on with by the next try.
 const mostTime = 5 * time.Minute
 
+// again is how often an order is gone on with at once, where that may help.
+const again = 3
+
 // Authority is an account with an ACME server. It logs in once, shares its challenge
 // listeners between orders, and is safe for concurrent use.
 type Authority struct {
@@ -125,11 +128,28 @@ func (a *Authority) Issue(ctx context.Context, req ca.Request) (ca.Chain, error)
 	}
 	within, cancel := context.WithTimeout(ctx, mostTime)
 	defer cancel()
+	tell := req.Pending
+	req.Pending = func(resume []byte) error {
+		if req.Resume = resume; tell == nil {
+			return nil
+		}
+		return tell(resume)
+	}
 	chain, err := a.obtain(within, req, csr)
-	if errors.Is(err, errNoAccount) { // a server that was set up anew, while a daemon ran on
-		a.lose()
+	for range again {
+		switch {
+		case errors.Is(err, errNoAccount): // a server that was set up anew, while a daemon ran on
+			a.lose()
+		case !errors.Is(err, errNonce):
+			return a.ended(ctx, within, chain, err)
+		}
 		chain, err = a.obtain(within, req, csr)
 	}
+	return a.ended(ctx, within, chain, err)
+}
+
+// ended is what Issue gives: an order that has taken too long is gone on with later.
+func (a *Authority) ended(ctx, within context.Context, chain ca.Chain, err error) (ca.Chain, error) {
 	if err != nil && ctx.Err() == nil && within.Err() != nil {
 		return nil, fmt.Errorf("%s did not finish within %s, and the order is gone on with next time: %w: %w", a.directory, mostTime, ca.ErrAway, err)
 	}
@@ -150,7 +170,7 @@ func (a *Authority) obtain(ctx context.Context, req ca.Request, csr *x509.Certif
 		return nil, err
 	}
 	if err := s.prove(ctx, order); err != nil {
-		if len(req.Resume) == 0 || ctx.Err() != nil {
+		if len(req.Resume) == 0 || ctx.Err() != nil || errors.Is(err, errNonce) {
 			return nil, err
 		}
 		// The server looked while nobody was there to answer: that order is over.

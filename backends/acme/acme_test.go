@@ -224,8 +224,11 @@ func TestNoServer(t *testing.T) {
 // Nonces that are refused and validations that take their time are no failures.
 func TestFlaky(t *testing.T) {
 	s := newServer(t)
-	s.badNonces, s.polls = 3, 3
+	s.badNonces, s.polls = 12, 3 // more than are tried for one request
 	want(t, s.authority(t, nil), order(t, "payment.example.com"))
+	if len(s.orders) != 1 {
+		t.Errorf("%d orders were placed", len(s.orders))
+	}
 }
 
 // A challenge that is answered wrongly is a refusal, and the order is placed anew by

@@ -17,6 +17,10 @@ import (
 // errNoAccount says that the server does not know the account any more.
 var errNoAccount = errors.New("the account is made anew by the next try")
 
+// errNonce says that the server refuses nonces that it has just handed out
+// (RFC 8555, Section 6.5).
+var errNonce = errors.New("it takes none of its own nonces")
+
 // isProblem tells whether a server answered with a problem of that type.
 func isProblem(err error, kind string) bool {
 	p, ok := errors.AsType[acme.Problem](err)
@@ -59,6 +63,9 @@ func (a *Authority) problem(doing string, p acme.Problem) error {
 	}
 	if p.Type == acme.ProblemTypeAccountDoesNotExist {
 		return fmt.Errorf("%s: %w", what, errNoAccount)
+	}
+	if p.Type == acme.ProblemTypeBadNonce { // ten times in a row
+		return fmt.Errorf("%s: %w: %w", what, errNonce, ca.ErrAway)
 	}
 	if passing[p.Type] || p.Status >= http.StatusInternalServerError || p.Status == http.StatusTooManyRequests {
 		return fmt.Errorf("%s: %w", what, ca.ErrAway)

@@ -376,6 +376,7 @@ func (j *job) tellLeftOut(i *issued) {
 	if i.state == "fresh" {
 		return
 	}
+	elsewhere := !j.c.env.Registry.Local(orElse(j.backend, i.record.Backend), j.c.options())
 	if len(i.leftOut) > 0 {
 		var names []string
 		for _, n := range i.leftOut {
@@ -386,7 +387,7 @@ func (j *job) tellLeftOut(i *issued) {
 			names = append(names, n.Value)
 		}
 		who := "the CA's constraints do"
-		if !j.c.env.Registry.Local(j.backend, j.c.options()) {
+		if elsewhere {
 			who = "the authority does"
 		}
 		if own := j.profile.Own(); own != nil && len(own.Allow)+len(own.Forbid) > 0 {
@@ -397,7 +398,7 @@ func (j *job) tellLeftOut(i *issued) {
 	if id := i.record.SPIFFEID; id != "" && !strings.HasPrefix(id, "spiffe://"+i.record.TrustDomain+"/") {
 		j.c.notice("%s belongs to another trust domain than this authority's, %s", id, i.record.TrustDomain)
 	}
-	if leaf := i.leaf(); leaf.NotAfter.Before(i.asked.Add(-time.Minute)) && !j.c.env.Registry.Local(j.backend, j.c.options()) {
+	if leaf := i.leaf(); leaf.NotAfter.Before(i.asked.Add(-time.Minute)) && elsewhere {
 		j.c.notice("%s ends on %s, as its authority has decided, and not after %s", j.label(), ui.Date(leaf.NotAfter), ui.Span(i.asked.Sub(j.c.env.Now())))
 	} else if leaf.NotAfter.Before(i.asked.Add(-time.Second)) {
 		j.c.notice("%s ends with its issuer, on %s, and not after %s", j.label(), ui.Date(leaf.NotAfter), ui.Span(i.asked.Sub(j.c.env.Now())))
