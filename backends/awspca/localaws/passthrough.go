@@ -86,7 +86,7 @@ type keyUsage struct {
 }
 
 type generalName struct {
-	DnsName, IpAddress, UniformResourceIdentifier, Rfc822Name, RegisteredId string //nolint:revive // the service's own spelling
+	DnsName, IpAddress, UniformResourceIdentifier, Rfc822Name, RegisteredId string
 	DirectoryName                                                           *subject
 }
 
