@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"cmp"
+	"crypto/x509"
 	"slices"
 	"strings"
 )
@@ -14,7 +15,7 @@ const (
 	maxTried   = 16 // paths
 	maxDepth   = 20 // certificates in one
 	maxParents = 16 // candidates for one issuer
-	maxWalk    = 2000
+	maxWalk    = 1000
 )
 
 // explain fills the result with what is wrong with the target, of which the search
@@ -45,7 +46,7 @@ func (r *Result) explain(v *Verifier, s *search) {
 // attempts are the ways up from a target with what is wrong with each, the one
 // nearest to trust first.
 func (v *Verifier) attempts(s *search) []attempt {
-	w := &walk{v: v, above: s.above, budget: maxWalk}
+	w := &walk{v: v, above: s.above, came: s.came, budget: maxWalk}
 	w.up([]*node{s.chain[0]}, nil)
 	for i := range w.attempts {
 		w.attempts[i].complete(s)
@@ -106,6 +107,7 @@ func nearer(a, b attempt) int {
 type walk struct {
 	v        *Verifier
 	above    map[string][]*node
+	came     []*x509.Certificate // with the target
 	attempts []attempt
 	budget   int // of signature checks, in units of checkCost
 }
@@ -129,7 +131,7 @@ func (w *walk) up(chain []*node, faults []fault) {
 	case len(chain) >= maxDepth || w.budget < 0:
 		end = searchLimit(c)
 	case len(sound) == 0:
-		end = checkEnd(c, namesakes)
+		end = w.checkEnd(c, namesakes)
 	}
 	if end.Rule != "" {
 		w.attempts = append(w.attempts, attempt{path: path{chain: chain}, faults: append(slices.Clip(faults), fault{orderEnd, end})})

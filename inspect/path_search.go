@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"cmp"
+	"crypto/x509"
 	"slices"
 )
 
@@ -23,7 +24,8 @@ const (
 // checked last: a way that no name and no key identifier allows needs none.
 type search struct {
 	v     *Verifier
-	above map[string][]*node // by subject: the roots and all that may stand between
+	above map[string][]*node  // by subject: the roots and all that may stand between
+	came  []*x509.Certificate // with the target
 	chain []*node
 	dead  map[*node]int // the least number of CAs below from which on it leads nowhere
 	clash map[*node]bool

@@ -51,7 +51,7 @@ func issuerText(c *x509.Certificate) string {
 
 // checkEnd says why a path that reaches no root ends where it does; namesakes are
 // certificates of the issuer's name that did not sign.
-func checkEnd(n *node, namesakes []*node) Finding {
+func (w *walk) checkEnd(n *node, namesakes []*node) Finding {
 	c, name := n.Certificate, n.name()
 	switch {
 	case len(namesakes) > 0:
@@ -68,9 +68,38 @@ func checkEnd(n *node, namesakes []*node) Finding {
 			fmt.Sprintf("the path ends at %s: its issuer %s is not among the roots, nor among the intermediates", quoted(name), issuerText(c)),
 			"if that is a root that you trust, give it with the roots; if it is an intermediate, add it to the file behind "+quoted(name))
 	}
-	return ruleIssuerMissing.broken(name,
-		fmt.Sprintf("the intermediate that issued %s is missing: %s is not among the certificates given", quoted(name), issuerText(c)),
-		"add the certificate of "+issuerText(c)+" to the file behind the leaf, or give it with the intermediates")
+	message := fmt.Sprintf("the intermediate that issued %s is missing: %s is not among the certificates given", quoted(name), issuerText(c))
+	if root := w.rootInstead(); root != nil {
+		message += "; the root " + quoted(root.name()) + " came with it, which nobody needs, and not the intermediate"
+	}
+	fix := "add the certificate of " + issuerText(c) + " to the file behind the leaf, or give it with the intermediates"
+	if where := w.nearby(n); where != "" {
+		fix = "add the certificate of " + issuerText(c) + ", which is in " + where + ", to the file behind the leaf, or give it with the intermediates"
+	}
+	return ruleIssuerMissing.broken(name, message, fix)
+}
+
+// rootInstead is a self-signed CA that came with the target, nil where there is none:
+// servers are often given the root and not the intermediate.
+func (w *walk) rootInstead() *node {
+	for _, c := range w.came {
+		if n, _ := w.v.node(c); n.selfIssued && n.isCA() {
+			return n
+		}
+	}
+	return nil
+}
+
+// nearby is where the certificate lies that issued another, among those that the
+// options know of; "" where nobody knows.
+func (w *walk) nearby(child *node) string {
+	for _, k := range w.v.o.Nearby {
+		n, _ := w.v.node(k.Certificate)
+		if n.subject == child.issuer && w.v.link(child, n) == linkSound {
+			return k.Where
+		}
+	}
+	return ""
 }
 
 func keyIDText(c *x509.Certificate) string {

@@ -42,9 +42,18 @@ type Options struct {
 	OCSP       *OCSPResponse
 	OCSPIssuer *x509.Certificate
 
+	// Nearby are certificates that are not given, and that a fix can point to.
+	Nearby []Nearby
+
 	// Revoked, if set, tells whether a certificate is known to be revoked, and for
 	// which reason (RFC 5280, Section 5.3.1). A path with such a certificate is none.
 	Revoked func(*x509.Certificate) (reason string, revoked bool)
+}
+
+// Nearby is a certificate that lies somewhere at hand.
+type Nearby struct {
+	Where       string
+	Certificate *x509.Certificate
 }
 
 // Asked repeats what was asked for beside trust.
@@ -131,6 +140,7 @@ func (v *Verifier) Verify(source string, target *x509.Certificate, between []*x5
 	v.work, v.names = 0, 0
 	n, _ := v.node(target)
 	s := v.search(n, v.with(between))
+	s.came = between
 	if len(s.found) > 0 {
 		r.accept(s.found)
 	} else {

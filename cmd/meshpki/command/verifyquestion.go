@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -54,8 +55,26 @@ func (c *call) question(ctx context.Context) (*question, error) {
 	if err := c.readStatus(q); err != nil {
 		return nil, err
 	}
+	q.Nearby = c.nearby()
 	q.Roots, q.Revoked, err = c.roots(ctx)
 	return q, err
+}
+
+// nearby are the certificates of the directory's authorities, for a fix to point to.
+// What cannot be read of them is no matter.
+func (c *call) nearby() []inspect.Nearby {
+	files, _ := filepath.Glob(filepath.Join(c.dir(), "ca", "*.crt"))
+	var list []inspect.Nearby
+	for _, name := range files {
+		objects, err := c.objectsOfFile(name)
+		if err != nil {
+			continue
+		}
+		for _, cert := range inspect.Certificates(objects) {
+			list = append(list, inspect.Nearby{Where: name, Certificate: cert})
+		}
+	}
+	return list
 }
 
 // checkQuestion refuses what cannot be asked.
