@@ -189,7 +189,7 @@ func sameSet(a, b []string) bool {
 	return slices.Equal(a, b)
 }
 
-// Decides: the end is the authority's where none was asked for, and so is a subject
+// Decides says that the end is the authority's where none was asked for, and so is a subject
 // that says no more than the names.
 func (a *Authority) Decides(req ca.Request) []string {
 	parts := []string{issue.PartSubject}

@@ -1,6 +1,7 @@
 package acme
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -270,7 +271,11 @@ func (s *server) open(r *http.Request, path string) (*accountOf, []byte, *proble
 	if h.JWK != nil {
 		x, _ := decode(h.JWK.X)
 		y, _ := decode(h.JWK.Y)
-		account.key = &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(x), Y: new(big.Int).SetBytes(y)}
+		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, x, y))
+		if err != nil {
+			return bad("badPublicKey", "no point of P-256")
+		}
+		account.key = key
 		sum := sha256.Sum256(fmt.Appendf(nil, `{"crv":"P-256","kty":"EC","x":%q,"y":%q}`, h.JWK.X, h.JWK.Y))
 		account.thumbprint = base64.RawURLEncoding.EncodeToString(sum[:])
 	} else {
@@ -358,14 +363,14 @@ func (s *server) look(z *authzOf, kind string, account *accountOf) *problemDocum
 			return wrong
 		}
 	case "tls-alpn-01":
-		conn, err := tls.Dial("tcp", s.tlsAt, &tls.Config{ServerName: serverName(acme.Identifier{Type: z.identifier.Type, Value: z.identifier.Value}), NextProtos: []string{"acme-tls/1"}, InsecureSkipVerify: true}) //nolint:gosec // the extension is what is checked
+		conn, err := tls.Dial("tcp", s.tlsAt, &tls.Config{ServerName: serverName(acme.Identifier{Type: z.identifier.Type, Value: z.identifier.Value}), NextProtos: []string{"acme-tls/1"}, InsecureSkipVerify: true})
 		if err != nil {
 			return &problemDocument{Type: "tls", Detail: "no handshake", Status: http.StatusBadRequest}
 		}
 		defer conn.Close()
 		leaf := conn.ConnectionState().PeerCertificates[0]
 		if !slices.ContainsFunc(leaf.Extensions, func(e pkixExtension) bool {
-			return e.Critical && e.Id.String() == "1.3.6.1.5.5.7.1.31" && strings.HasSuffix(string(e.Value), string(sum[:]))
+			return e.Critical && e.Id.String() == "1.3.6.1.5.5.7.1.31" && bytes.HasSuffix(e.Value, sum[:])
 		}) {
 			return wrong
 		}
