@@ -1,0 +1,112 @@
+//go:build integration && linux
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// javaMutual serves and calls in one program: an HttpsServer that demands a client
+// certificate, and an HttpClient with and without one. Its arguments: the type of the
+// stores, the two stores, their password.
+const javaMutual = `
+import com.sun.net.httpserver.*;
+import java.io.*;
+import java.net.*;
+import java.net.http.*;
+import java.nio.file.*;
+import java.security.KeyStore;
+import javax.net.ssl.*;
+
+public class Mutual {
+	static SSLContext context(String type, String own, String trust, char[] word, boolean withKey) throws Exception {
+		KeyStore keys = KeyStore.getInstance(type), roots = KeyStore.getInstance(type);
+		try (InputStream in = Files.newInputStream(Path.of(own))) { keys.load(in, word); }
+		try (InputStream in = Files.newInputStream(Path.of(trust))) { roots.load(in, word); }
+		KeyManagerFactory k = KeyManagerFactory.getInstance("PKIX");
+		k.init(keys, word);
+		TrustManagerFactory t = TrustManagerFactory.getInstance("PKIX");
+		t.init(roots);
+		SSLContext c = SSLContext.getInstance("TLS");
+		c.init(withKey ? k.getKeyManagers() : null, t.getTrustManagers(), null);
+		return c;
+	}
+
+	public static void main(String[] a) throws Exception {
+		char[] word = a[3].toCharArray();
+		HttpsServer server = HttpsServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
+		server.setHttpsConfigurator(new HttpsConfigurator(context(a[0], a[1], a[2], word, true)) {
+			public void configure(HttpsParameters p) {
+				SSLParameters s = getSSLContext().getDefaultSSLParameters();
+				s.setNeedClientAuth(true);
+				p.setSSLParameters(s);
+			}
+		});
+		server.createContext("/", x -> { x.sendResponseHeaders(200, 2); x.getResponseBody().write("ok".getBytes()); x.close(); });
+		server.start();
+		HttpRequest request = HttpRequest.newBuilder(URI.create("https://127.0.0.1:" + server.getAddress().getPort() + "/")).build();
+		for (boolean withKey : new boolean[] {true, false}) {
+			try {
+				HttpClient client = HttpClient.newBuilder().sslContext(context(a[0], a[1], a[2], word, withKey)).version(HttpClient.Version.HTTP_1_1).build();
+				System.out.println(withKey + " " + client.send(request, HttpResponse.BodyHandlers.ofString()).body());
+			} catch (IOException e) {
+				System.out.println(withKey + " refused");
+			}
+		}
+		server.stop(0);
+		System.exit(0);
+	}
+}
+`
+
+// TestKeystoresAreRead: keytool, OpenSSL and GnuTLS read each keystore and trust
+// store, and a Java program serves and calls with them.
+func TestKeystoresAreRead(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	dir := t.TempDir()
+	password, java := filepath.Join(dir, "password"), filepath.Join(dir, "Mutual.java")
+	writeFile(t, password, "changeit\n")
+	writeFile(t, java, javaMutual)
+	stores := func(name, layout, ending string) (own, trust string) {
+		out := filepath.Join(dir, name)
+		m.must("issue", "--service", name, "--ip", "127.0.0.1", "--layout", layout, "--out", out, "--keystore-password-file", password)
+		return filepath.Join(out, "keystore."+ending), filepath.Join(out, "truststore."+ending)
+	}
+	for _, test := range []struct{ name, layout, kind, ending string }{
+		{"modern", "pkcs12", "PKCS12", "p12"}, {"legacy", "pkcs12:legacy-des", "PKCS12", "p12"}, {"old", "jks", "JKS", "jks"},
+	} {
+		own, trust := stores(test.name, test.layout, test.ending)
+		list := succeed(t, program(t, "keytool"), "-list", "-keystore", own, "-storepass", "changeit", "-storetype", test.kind)
+		if !strings.Contains(list, "PrivateKeyEntry") {
+			t.Errorf("%s: keytool says\n%s", test.layout, list)
+		}
+		if list = succeed(t, program(t, "keytool"), "-list", "-keystore", trust, "-storepass", "changeit", "-storetype", test.kind); !strings.Contains(list, "trustedCertEntry") {
+			t.Errorf("%s: keytool says\n%s", test.layout, list)
+		}
+		if got := succeed(t, program(t, "java"), java, test.kind, own, trust, "changeit"); got != "true ok\nfalse refused\n" {
+			t.Errorf("%s: Java says\n%s", test.layout, got)
+		}
+		if test.kind == "JKS" {
+			continue
+		}
+		text := succeed(t, program(t, "openssl"), "pkcs12", "-in", own, "-passin", "pass:changeit", "-nodes")
+		if strings.Count(text, "BEGIN CERTIFICATE") != 2 || !strings.Contains(text, "PRIVATE KEY") {
+			t.Errorf("%s: OpenSSL finds\n%s", test.layout, text)
+		}
+		if text = run(t, program(t, "certtool"), "--p12-info", "--inder", "--infile", own, "--password", "changeit").String(); strings.Count(text, "Certificate") < 2 {
+			t.Errorf("%s: GnuTLS finds\n%s", test.layout, text)
+		}
+	}
+	roots := filepath.Join(dir, "roots.p12")
+	m.must("ca", "bundle", "--as", "pkcs12", "--out", roots)
+	if list := succeed(t, program(t, "keytool"), "-list", "-keystore", roots, "-storepass", "changeit"); !strings.Contains(list, "trustedCertEntry") {
+		t.Errorf("keytool says of the bundle\n%s", list)
+	}
+	if _, err := os.Stat(password); err != nil {
+		t.Error(err)
+	}
+}
