@@ -120,6 +120,9 @@ func (w *world) template(c *one, below bool) *x509.Certificate {
 	for _, change := range c.broken {
 		change(t)
 	}
+	if !t.IsCA { // of several changes, another may have set it
+		t.MaxPathLen, t.MaxPathLenZero = 0, false
+	}
 	return t
 }
 
