@@ -239,7 +239,7 @@ func (p Profile) Check(id Identity, kt KeyType, life time.Duration) error {
 		return err
 	}
 	if len(p.own.KeyTypes) > 0 && !slices.Contains(p.own.KeyTypes, kt) {
-		return p.refuse("a key of type "+string(kt), fmt.Sprintf("certifies keys of type %s only", joinTypes(p.own.KeyTypes)), "", string(p.own.KeyTypes[0]))
+		return p.refuse("a key of type "+string(kt), fmt.Sprintf("certifies keys of type %s only", joinTypes(p.own.KeyTypes)), string(p.own.KeyTypes[0]))
 	}
 	return p.checkLife(life)
 }
@@ -257,9 +257,9 @@ func (p Profile) checkLife(life time.Duration) error {
 	const slack = 2 * time.Second
 	switch {
 	case p.own.MaxValidity > 0 && life > p.own.MaxValidity+slack:
-		return p.refuse("a life of "+Lifetime(life), "certifies for "+Lifetime(p.own.MaxValidity)+" at the longest", "", Lifetime(p.own.MaxValidity))
+		return p.refuse("a life of "+Lifetime(life), "certifies for "+Lifetime(p.own.MaxValidity)+" at the longest", Lifetime(p.own.MaxValidity))
 	case life < p.own.MinValidity-slack:
-		return p.refuse("a life of "+Lifetime(life), "certifies for "+Lifetime(p.own.MinValidity)+" at the shortest", "", Lifetime(p.own.MinValidity))
+		return p.refuse("a life of "+Lifetime(life), "certifies for "+Lifetime(p.own.MinValidity)+" at the shortest", Lifetime(p.own.MinValidity))
 	}
 	return nil
 }
@@ -283,7 +283,7 @@ func (p Profile) checkSubject(id Identity) error {
 				return slices.ContainsFunc(o, func(b pkix.AttributeTypeAndValue) bool { return a.Type.Equal(b.Type) && a.Value == b.Value })
 			})
 			if !known && !added {
-				return p.refuse("the subject's "+attributeName(a), "lets a subject have "+orNothing(strings.Join(p.own.SubjectFields, ", ")), "", "")
+				return p.refuse("the subject's "+attributeName(a), "lets a subject have "+orNothing(strings.Join(p.own.SubjectFields, ", ")), "")
 			}
 		}
 	}
@@ -307,12 +307,12 @@ func attributeName(a pkix.AttributeTypeAndValue) string {
 }
 
 // refuse is a refusal by the profile itself.
-func (p Profile) refuse(what, why, citation, nearest string) error {
+func (p Profile) refuse(what, why, nearest string) error {
 	why = fmt.Sprintf("profile %s %s (%s)", p.name, why, p.own.At)
 	if nearest != "" {
 		why += "; " + nearest + " would pass"
 	}
-	return &RuleRefusal{&Refusal{What: what, Why: why, Citation: citation}, p.own.At, nearest}
+	return &RuleRefusal{&Refusal{What: what, Why: why}, p.own.At, nearest}
 }
 
 // Judge asks the rules of the profile about a name. What one of them is against is a

@@ -89,7 +89,7 @@ func (r Rule) validateGlob(wrong func(string) error) error {
 	if !strings.Contains(r.Pattern, "*") {
 		return wrong("has no * in it: dns is for a domain with all below it")
 	}
-	for _, label := range strings.Split(r.Pattern, ".") {
+	for label := range strings.SplitSeq(r.Pattern, ".") {
 		if label != "**" && strings.Contains(label, "**") || !isLabel(strings.ReplaceAll(label, "*", "x")) {
 			return wrong(`is no pattern of DNS names: labels with * in them, or ** for one label or more`)
 		}

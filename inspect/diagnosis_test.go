@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"maps"
 	"math/big"
 	"net"
 	"net/url"
@@ -54,9 +55,7 @@ var someExtension = pkix.Extension{Id: oidOdd, Critical: true, Value: []byte{5, 
 func worldFaults(t *testing.T) map[string]worldFault {
 	faults := map[string]worldFault{}
 	for _, more := range []map[string]worldFault{timeFaults(), giftFaults(), caFaults(), nameFaults(t), identityFaults(), statusFaults(), formFaults()} {
-		for name, f := range more {
-			faults[name] = f
-		}
+		maps.Copy(faults, more)
 	}
 	return faults
 }

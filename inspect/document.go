@@ -80,7 +80,7 @@ func bundleObjects(data []byte) ([]Object, error) {
 	if len(whole.Domains) > 0 {
 		more, err := domainBundles(whole.Domains)
 		if err != nil {
-			return []Object{{Kind: KindDocument, Err: err}}, nil
+			return []Object{{Kind: KindDocument, Err: err}}, nil //nolint:nilerr // it stands in the object
 		}
 		list = append(list, more...)
 	}

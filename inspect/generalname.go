@@ -104,7 +104,7 @@ func readGeneralName(list *cryptobyte.String) (generalName, error) {
 // foldName is a name with its host in lower case; what stands before the '@' of a
 // mailbox counts to the letter (RFC 5280, Section 7.5).
 func foldName(kind int, text string) string {
-	if local, host, ok := cutLast(text, '@'); kind == tagEmail && ok {
+	if local, host, ok := cutMailbox(text); kind == tagEmail && ok {
 		return local + "@" + lowerASCII(host)
 	}
 	return lowerASCII(text)

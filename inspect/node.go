@@ -113,7 +113,7 @@ func readConstraints(n *node, value []byte) (err error) {
 }
 
 // readUsages only looks whether there is any; crypto/x509 has read them.
-func readUsages(n *node, value []byte) error {
+func readUsages(_ *node, value []byte) error {
 	input := cryptobyte.String(value)
 	var list cryptobyte.String
 	if !input.ReadASN1(&list, cbasn1.SEQUENCE) || !input.Empty() {

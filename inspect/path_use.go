@@ -24,7 +24,7 @@ const noUsage x509.ExtKeyUsage = -2
 // allows all (RFC 5280, Section 4.2.1.12); a CA's counts for what it issued.
 func allows(chain []*node, eku string) (refuses *node, ok bool) {
 	for i := len(chain) - 1; i >= 0; i-- {
-		if _, ok := usageAllows(chain[i].Certificate, eku); !ok {
+		if !usageAllows(chain[i].Certificate, eku) {
 			return chain[i], false
 		}
 	}
@@ -32,20 +32,20 @@ func allows(chain []*node, eku string) (refuses *node, ok bool) {
 }
 
 // usageAllows tells whether one certificate allows a use.
-func usageAllows(c *x509.Certificate, eku string) (want x509.ExtKeyUsage, ok bool) {
-	want = extKeyUsageOf(eku)
+func usageAllows(c *x509.Certificate, eku string) bool {
+	want := extKeyUsageOf(eku)
 	switch {
 	case want == x509.ExtKeyUsageAny:
-		return want, true
+		return true
 	case want == noUsage:
-		return want, false
+		return false
 	case len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0:
-		return want, true
+		return true
 	}
 	for _, u := range c.ExtKeyUsage {
 		if u == want || u == x509.ExtKeyUsageAny {
-			return want, true
+			return true
 		}
 	}
-	return want, false
+	return false
 }

@@ -122,7 +122,7 @@ func (k *keystore) pbes2(parameters tlv) (cipher.Block, []byte, error) {
 	if !known {
 		return nil, nil, errors.New("it is encrypted with a cipher that is not known here")
 	}
-	key, _, err := k.pbkdf2(parameters.child(0), modern.keySize)
+	key, err := k.pbkdf2(parameters.child(0), modern.keySize)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -136,36 +136,35 @@ func (k *keystore) pbmac1(parameters tlv) ([]byte, func() hash.Hash, error) {
 	if !known {
 		return nil, nil, errPKCS12
 	}
-	key, _, err := k.pbkdf2(parameters.child(0), mac().Size())
+	key, err := k.pbkdf2(parameters.child(0), mac().Size())
 	return key, mac, err
 }
 
 // pbkdf2 derives a key as its parameters say (RFC 8018, Appendix A.2).
-func (k *keystore) pbkdf2(function tlv, size int) ([]byte, int, error) {
+func (k *keystore) pbkdf2(function tlv, size int) ([]byte, error) {
 	p := function.child(1)
 	rounds, ok := p.child(1).integer()
 	if function.child(0).oid() != oidPBKDF2 || !ok {
-		return nil, 0, errors.New("its password is hashed in a way that is not known here")
+		return nil, errors.New("its password is hashed in a way that is not known here")
 	}
 	mac := sha1.New
 	for _, part := range p.children(4)[2:] {
 		if n, ok := part.integer(); ok {
 			if n < 1 || n > 64 {
-				return nil, 0, errPKCS12
+				return nil, errPKCS12
 			}
 			size = n
 		}
 		if part.is(tagSequence) {
 			if mac = macs[part.child(0).oid()]; mac == nil {
-				return nil, 0, errors.New("its password is hashed in a way that is not known here")
+				return nil, errors.New("its password is hashed in a way that is not known here")
 			}
 		}
 	}
 	if err := k.spend(rounds * (1 + (size-1)/mac().Size())); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	key, err := pbkdf2.Key(mac, string(k.plain), p.child(0).octets(), rounds, size)
-	return key, rounds, err
+	return pbkdf2.Key(mac, string(k.plain), p.child(0).octets(), rounds, size)
 }
 
 // derive is the key derivation of RFC 7292, Section B.2; what is it for: 1 a key,

@@ -131,7 +131,7 @@ func soundEmailTree(s string) bool {
 	if s == "" {
 		return true
 	}
-	if local, host, mailbox := cutLast(s, '@'); mailbox {
+	if local, host, mailbox := cutMailbox(s); mailbox {
 		return soundLocalPart(local) && soundHost(host)
 	}
 	return soundHost(strings.TrimPrefix(s, "."))
@@ -149,8 +149,8 @@ func soundLocalPart(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`()<>[]:;@\,"`, r) })
 }
 
-func cutLast(s string, sep byte) (before, after string, found bool) {
-	i := strings.LastIndexByte(s, sep)
+func cutMailbox(s string) (before, after string, found bool) {
+	i := strings.LastIndexByte(s, '@')
 	if i < 0 {
 		return s, "", false
 	}
@@ -159,18 +159,18 @@ func cutLast(s string, sep byte) (before, after string, found bool) {
 
 // holds tells whether a name lies in a subtree of its own type. sure is false where
 // the name is such that nobody can say.
-func (base generalName) holds(n generalName, excluding bool) (within, sure bool) {
-	switch n.kind {
+func (n generalName) holds(name generalName, excluding bool) (within, sure bool) {
+	switch name.kind {
 	case tagDNS:
-		return dnsWithin(base.folded, n.folded, excluding)
+		return dnsWithin(n.folded, name.folded, excluding)
 	case tagEmail:
-		return emailWithin(base.folded, n.folded)
+		return emailWithin(n.folded, name.folded)
 	case tagURI:
-		return uriWithin(base.folded, n.text)
+		return uriWithin(n.folded, name.text)
 	case tagIP:
-		return ipWithin(base.ip, n.ip), true
+		return ipWithin(n.ip, name.ip), true
 	case tagDirectory:
-		return directoryWithin(base.rdns, n.rdns), true
+		return directoryWithin(n.rdns, name.rdns), true
 	}
 	return false, false
 }
@@ -217,11 +217,11 @@ func hostWithin(base, host string) bool {
 }
 
 func emailWithin(base, name string) (within, sure bool) {
-	local, host, ok := cutLast(name, '@')
+	local, host, ok := cutMailbox(name)
 	if !ok || !soundLocalPart(local) || !soundHost(host) {
 		return false, base == ""
 	}
-	if baseLocal, baseHost, mailbox := cutLast(base, '@'); mailbox {
+	if baseLocal, baseHost, mailbox := cutMailbox(base); mailbox {
 		return local == baseLocal && host == baseHost, true
 	}
 	return hostWithin(base, host), true
@@ -246,7 +246,7 @@ func uriHost(uri string) (string, bool) {
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 		rest = rest[:i]
 	}
-	if _, after, found := cutLast(rest, '@'); found {
+	if _, after, found := cutMailbox(rest); found {
 		rest = after
 	}
 	host, port, ported := strings.Cut(rest, ":")

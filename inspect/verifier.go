@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"crypto/x509"
+	"maps"
 	"slices"
 )
 
@@ -78,9 +79,7 @@ func (v *Verifier) with(between []*x509.Certificate) map[string][]*node {
 		return v.above
 	}
 	all := make(map[string][]*node, len(v.above)+len(between))
-	for k, list := range v.above {
-		all[k] = list
-	}
+	maps.Copy(all, v.above)
 	for _, c := range between {
 		if c == nil {
 			continue
@@ -103,7 +102,7 @@ func (v *Verifier) mayIssue(n *node) bool {
 			at = placeRoot
 		}
 		_, inTime := checkTime(n.Certificate, at, v.o.At)
-		_, permitted := usageAllows(n.Certificate, v.o.EKU)
+		permitted := usageAllows(n.Certificate, v.o.EKU)
 		p := &path{chain: []*node{n, n}, v: v, o: &v.o}
 		short, bits := shortOrHugeRSA(n.Certificate)
 		ok = !short && bits <= maxRSABits && inTime && permitted && len(p.malformed()) == 0 && len(p.unknownCritical()) == 0 && len(p.notIssuers()) == 0

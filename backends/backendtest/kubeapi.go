@@ -69,7 +69,7 @@ func (k *KubeAPI) Put(path, manager string, object map[string]any) {
 		within(object, "metadata")["uid"] = within(was, "metadata")["uid"]
 		within(object, "metadata")["managedFields"] = within(was, "metadata")["managedFields"]
 	}
-	owned(was, object, manager, "Update")
+	owned(was, object, manager)
 	k.store(path, object)
 }
 
@@ -205,7 +205,7 @@ func (k *KubeAPI) create(p kubePath, was, sent map[string]any, manager string) (
 	if k.Made != nil {
 		k.Made(p.resource, sent)
 	}
-	owned(nil, sent, manager, "Update")
+	owned(nil, sent, manager)
 	k.store(p.path, sent)
 	return sent, 201, nil
 }
@@ -243,13 +243,13 @@ func (k *KubeAPI) change(r *http.Request, p kubePath, was, sent map[string]any, 
 		}
 	case r.Method == http.MethodPatch:
 		mergeInto(now, sent)
-		owned(was, now, manager, "Update")
+		owned(was, now, manager)
 	default:
 		fields := within(was, "metadata")["managedFields"]
 		uid := within(was, "metadata")["uid"]
 		now = sent
 		within(now, "metadata")["managedFields"], within(now, "metadata")["uid"] = fields, uid
-		owned(was, now, manager, "Update")
+		owned(was, now, manager)
 	}
 	if immutable, _ := was["immutable"].(bool); immutable && !same(was["data"], now["data"]) {
 		return nil, 0, &status{422, "Invalid", "data: Forbidden: field is immutable when `immutable` is set", p.resource, nil}

@@ -153,8 +153,8 @@ func entryFor(entries []entry, manager, operation string) ([]entry, int) {
 }
 
 // owned gives what an update has changed to its manager, and takes it from others.
-func owned(was, now map[string]any, manager, operation string) {
-	entries, mine := entryFor(readOwners(now), manager, operation)
+func owned(was, now map[string]any, manager string) {
+	entries, mine := entryFor(readOwners(now), manager, "Update")
 	before, after := fieldsOf(was), fieldsOf(now)
 	if was == nil {
 		before = map[string]any{}

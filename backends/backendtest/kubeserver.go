@@ -86,13 +86,12 @@ func (k *KubeServer) keys(t *testing.T) {
 	k.write(t, "tokens.csv", []byte(kubeAdmin+",admin,admin,\"system:masters\"\n"))
 }
 
-func (k *KubeServer) write(t *testing.T, name string, data []byte) string {
+func (k *KubeServer) write(t *testing.T, name string, data []byte) {
 	t.Helper()
 	file := filepath.Join(k.dir, name)
 	if err := os.WriteFile(file, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return file
 }
 
 // StartEtcd starts the store, with what it had.

@@ -80,7 +80,7 @@ func TestLogKeyInDevice(t *testing.T) {
 func spoilCheckpoint(t *testing.T, dir string) {
 	t.Helper()
 	name := filepath.Join(dir, logDir, "checkpoint")
-	data := []byte(read(t, name))
+	data := read(t, name)
 	data[len(data)-20] ^= 1
 	if err := os.WriteFile(name, data, 0o600); err != nil {
 		t.Fatal(err)

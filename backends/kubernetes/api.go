@@ -108,37 +108,37 @@ func (c call) verb() string {
 // do makes a call, and decodes the answer into what is not nil. What was certainly
 // not done is tried again: refused for want of capacity, or a read. The error is a
 // *Problem, or that of ctx.
-func (c *client) do(ctx context.Context, r call, into any) (created bool, err error) {
+func (c *client) do(ctx context.Context, r call, into any) error {
 	body, err := encode(r.body)
 	if err != nil {
-		return false, err
+		return err
 	}
 	renewed := false
 	for try := 1; ; try++ {
-		created, err = c.try(ctx, r, body, into)
+		_, err = c.try(ctx, r, body, into)
 		p, ok := errors.AsType[*Problem](err)
 		switch {
 		case err == nil || !ok || ctx.Err() != nil:
-			return created, err
+			return err
 		case p.Code == http.StatusUnauthorized && !renewed:
 			renewed = true // a token that has just been rotated is read anew
 			continue
 		case try == tries || !p.again(r):
-			return false, err
+			return err
 		}
 		wait := p.After
 		if wait == 0 {
 			wait = 100 * time.Millisecond << try
 		}
 		if wait > callTime {
-			return false, err
+			return err
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return false, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
 }

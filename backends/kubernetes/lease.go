@@ -65,7 +65,7 @@ func (p *platform) Lead(ctx context.Context, o backends.Leading, work func(conte
 	for {
 		if err := l.acquire(ctx); err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // it was told to stop, which is no failure
 			}
 			return err
 		}

@@ -43,7 +43,7 @@ func (p *platform) Restart(ctx context.Context, w backends.Workload, by, mark st
 		return fmt.Errorf("a %s cannot be restarted: %s can", w.Kind, strings.Join(names(workloads), ", "))
 	}
 	at := thing{group: "apps", version: "v1", resource: resource, kind: w.Kind, namespace: w.Namespace, name: w.Name}
-	_, err := p.client.do(ctx, call{method: http.MethodPatch, about: at, media: asMerge, query: url.Values{"fieldManager": {manager}}, body: map[string]any{
+	err := p.client.do(ctx, call{method: http.MethodPatch, about: at, media: asMerge, query: url.Values{"fieldManager": {manager}}, body: map[string]any{
 		"spec": map[string]any{"template": map[string]any{"metadata": map[string]any{"annotations": map[string]any{"renewed." + domain + by: mark}}}},
 	}}, nil)
 	return err
@@ -114,7 +114,7 @@ func (p *platform) Blind(ctx context.Context, places []string) (map[string][]str
 				Items []pod `json:"items"`
 			}
 			at := thing{version: "v1", resource: "pods", kind: "Pod", namespace: namespace}
-			if _, err := p.client.do(ctx, call{method: http.MethodGet, about: at, query: query}, &page); err != nil {
+			if err := p.client.do(ctx, call{method: http.MethodGet, about: at, query: query}, &page); err != nil {
 				return nil, err
 			}
 			for i := range page.Items {
@@ -209,7 +209,7 @@ func (p *platform) publish(ctx context.Context, at thing, body map[string]any, p
 			Bundle string `json:"trustBundle"`
 		} `json:"spec"`
 	}
-	_, err := p.client.do(ctx, call{method: http.MethodGet, about: at}, &have)
+	err := p.client.do(ctx, call{method: http.MethodGet, about: at}, &have)
 	problem, missing := asProblem(err)
 	switch {
 	case err == nil && (have.Data[pub.Key] == pub.Text && pub.Key != "" || have.Spec.Bundle == pub.Text):
@@ -221,7 +221,7 @@ func (p *platform) publish(ctx context.Context, at thing, body map[string]any, p
 	if pub.Force {
 		force = "true"
 	}
-	_, err = p.client.do(ctx, call{method: http.MethodPatch, about: at, media: asApply, body: body,
+	err = p.client.do(ctx, call{method: http.MethodPatch, about: at, media: asApply, body: body,
 		query: url.Values{"fieldManager": {manager}, "force": {force}}}, nil)
 	return err == nil, explained(err)
 }

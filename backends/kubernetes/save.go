@@ -178,7 +178,7 @@ func (w *write) run(ctx context.Context) (*secret, error) {
 			return written, explained(err)
 		}
 		read := &secret{}
-		_, broken := w.c.do(ctx, call{method: http.MethodGet, about: w.s.at}, read)
+		broken := w.c.do(ctx, call{method: http.MethodGet, about: w.s.at}, read)
 		now := liveOf(read)
 		switch {
 		case errors.Is(broken, fs.ErrNotExist):
@@ -237,7 +237,7 @@ func (w *write) once(ctx context.Context) (*secret, error) {
 		r = w.merge()
 	}
 	written := &secret{}
-	_, err := w.c.do(ctx, r, written)
+	err := w.c.do(ctx, r, written)
 	return written, err
 }
 
@@ -314,7 +314,7 @@ func (w *write) remove(ctx context.Context) error {
 }
 
 func remove(ctx context.Context, c *client, at thing, was *live) error {
-	_, err := c.do(ctx, call{method: http.MethodDelete, about: at, media: asJSON, body: map[string]any{
+	err := c.do(ctx, call{method: http.MethodDelete, about: at, media: asJSON, body: map[string]any{
 		"apiVersion": "v1", "kind": "DeleteOptions",
 		"preconditions": map[string]string{"uid": was.uid, "resourceVersion": was.resourceVersion},
 	}}, nil)
@@ -357,7 +357,7 @@ func (s *Store) Remove(ctx context.Context, was issue.Version) (kept []string, e
 	if len(kept) == 0 {
 		err = remove(ctx, c, s.at, l)
 	} else {
-		_, err = c.do(ctx, l.strip(s.at), nil)
+		err = c.do(ctx, l.strip(s.at), nil)
 	}
 	if err == nil {
 		s.mu.Lock()

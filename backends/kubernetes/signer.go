@@ -122,7 +122,7 @@ func (s *Signer) Issue(ctx context.Context, req ca.Request) (ca.Chain, error) {
 		return nil, err
 	}
 	// It has served; a right to take it away that is missing hurts nobody: the cluster does so.
-	_, _ = c.do(ctx, call{method: http.MethodDelete, about: requestAt(name)}, nil)
+	_ = c.do(ctx, call{method: http.MethodDelete, about: requestAt(name)}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func (s *Signer) handIn(ctx context.Context, c *client, name string, req ca.Requ
 	body := request{APIVersion: "certificates.k8s.io/v1", Kind: "CertificateSigningRequest", Metadata: meta{Name: name, Labels: map[string]string{labelManaged: "true"},
 		Annotations: map[string]string{domain + "service": req.Service + "." + req.Namespace}},
 		Spec: requestSpec{Request: text, Signer: s.name, Usages: usages(req.Profile, csr), Seconds: seconds}}
-	_, err := c.do(ctx, call{method: http.MethodPost, about: requestAt(name), media: asJSON, body: body, query: url.Values{"fieldManager": {manager}}}, nil)
+	err := c.do(ctx, call{method: http.MethodPost, about: requestAt(name), media: asJSON, body: body, query: url.Values{"fieldManager": {manager}}}, nil)
 	p, ok := asProblem(err)
 	if ok && p.Code == http.StatusConflict {
 		return nil // what is there is looked at next
@@ -184,7 +184,7 @@ func (s *Signer) wait(ctx context.Context, c *client, name string) (*request, er
 	pause := 200 * time.Millisecond
 	for waited := time.Duration(0); ; waited += pause {
 		have := &request{}
-		if _, err := c.do(ctx, call{method: http.MethodGet, about: requestAt(name)}, have); err != nil {
+		if err := c.do(ctx, call{method: http.MethodGet, about: requestAt(name)}, have); err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
 				err = fmt.Errorf("the request %s is gone: %w", name, ca.ErrAway)
 			}
@@ -288,10 +288,10 @@ func (s *Signer) bundles(ctx context.Context, c *client, version string) ([]*x50
 	}
 	if at.name != "" {
 		items.Items = make([]bundle, 1)
-		if _, err := c.do(ctx, call{method: http.MethodGet, about: at}, &items.Items[0]); err != nil {
+		if err := c.do(ctx, call{method: http.MethodGet, about: at}, &items.Items[0]); err != nil {
 			return nil, err
 		}
-	} else if _, err := c.do(ctx, call{method: http.MethodGet, about: at, query: url.Values{"fieldSelector": {"spec.signerName=" + s.name}}}, &items); err != nil {
+	} else if err := c.do(ctx, call{method: http.MethodGet, about: at, query: url.Values{"fieldSelector": {"spec.signerName=" + s.name}}}, &items); err != nil {
 		return nil, err
 	}
 	var roots []*x509.Certificate

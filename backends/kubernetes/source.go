@@ -24,7 +24,7 @@ func (c *Clusters) Sources(ctx context.Context, rest string, o backends.Options)
 			return nil, err
 		}
 		read := &secret{}
-		if _, err := cl.do(ctx, call{method: http.MethodGet, about: secretAt(namespace, name)}, read); err != nil {
+		if err := cl.do(ctx, call{method: http.MethodGet, about: secretAt(namespace, name)}, read); err != nil {
 			return nil, err
 		}
 		return sourcesOf(namespace, name, read), nil
@@ -42,7 +42,7 @@ func (c *Clusters) Sources(ctx context.Context, rest string, o backends.Options)
 			} `json:"metadata"`
 			Items []secret `json:"items"`
 		}
-		if _, err := cl.do(ctx, call{method: http.MethodGet, about: secretAt(namespace, ""), query: query}, &page); err != nil {
+		if err := cl.do(ctx, call{method: http.MethodGet, about: secretAt(namespace, ""), query: query}, &page); err != nil {
 			return nil, err
 		}
 		for i := range page.Items {

@@ -68,7 +68,7 @@ func (m *Memory) load(ctx context.Context) (*secret, error) {
 		return known, nil
 	}
 	read := &secret{}
-	_, err = m.c.do(ctx, call{method: http.MethodGet, about: m.at}, read)
+	err = m.c.do(ctx, call{method: http.MethodGet, about: m.at}, read)
 	if errors.Is(err, fs.ErrNotExist) {
 		read, err = &secret{}, nil
 	}
@@ -196,7 +196,7 @@ func (m *Memory) write(ctx context.Context, values map[string][]byte) error {
 			return fmt.Errorf("%s is full: %d bytes of state, and a Secret holds %d", m.at, total, mostBytes)
 		}
 		written := &secret{}
-		_, err = m.c.do(ctx, m.call(known, next, patch), written)
+		err = m.c.do(ctx, m.call(known, next, patch), written)
 		m.mu.Lock()
 		if m.known = nil; err == nil {
 			m.known = written

@@ -155,7 +155,7 @@ func (s *Store) read(ctx context.Context) (*secret, *live, error) {
 		return nil, nil, err
 	}
 	read := &secret{}
-	_, err = c.do(ctx, call{method: http.MethodGet, about: s.at}, read)
+	err = c.do(ctx, call{method: http.MethodGet, about: s.at}, read)
 	l := &live{}
 	switch {
 	case err == nil:

@@ -15,7 +15,7 @@ import (
 // Revoke revokes a certificate that the mount keeps, by its serial number. Vault keeps
 // no reason. A certificate that a role with no_store signed is not known by its
 // serial number: see RevokeCertificate.
-func (a *Authority) Revoke(ctx context.Context, serial *big.Int, reason ca.Reason) error {
+func (a *Authority) Revoke(ctx context.Context, serial *big.Int, _ ca.Reason) error {
 	known, err := a.client.public(ctx, a.path("cert", colons(serial)))
 	if err != nil && !isStatus(err, http.StatusBadRequest) && !isStatus(err, http.StatusNotFound) {
 		return a.refused(ctx, err)
@@ -32,7 +32,7 @@ func (a *Authority) Revoke(ctx context.Context, serial *big.Int, reason ca.Reaso
 
 // RevokeCertificate revokes a certificate that the mount may not keep. Revoking it
 // twice is ErrRevoked where Vault can tell.
-func (a *Authority) RevokeCertificate(ctx context.Context, c *x509.Certificate, reason ca.Reason) error {
+func (a *Authority) RevokeCertificate(ctx context.Context, c *x509.Certificate, _ ca.Reason) error {
 	known, err := a.client.public(ctx, a.path("cert", colons(c.SerialNumber)))
 	if err == nil && known.number("revocation_time") > 0 {
 		return ca.ErrRevoked

@@ -33,7 +33,6 @@ type Authority struct {
 
 	mu     sync.Mutex
 	roots  []*x509.Certificate
-	above  map[string][]*x509.Certificate // the CAs of the mount, by their subject key identifier
 	readAt time.Time
 	role   *role
 }

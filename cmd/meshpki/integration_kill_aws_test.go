@@ -4,7 +4,6 @@ package main
 
 import (
 	"crypto/x509"
-	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -103,7 +102,7 @@ func TestKilledWhileOrdering(t *testing.T) {
 				t.Errorf("a key was certified %d times", n)
 			}
 		}
-		t.Log(fmt.Sprintf("%d certificates, one for each key", len(keys)))
+		t.Logf("%d certificates, one for each key", len(keys))
 	})
 	r.killed()
 }

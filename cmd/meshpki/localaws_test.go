@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -53,9 +54,7 @@ func (c *cloud) environment(url string) map[string]string {
 	key := localaws.ExampleKey()
 	env := map[string]string{"AWS_ENDPOINT_URL_ACM_PCA": url, "AWS_ACCESS_KEY_ID": key.ID, "AWS_SECRET_ACCESS_KEY": key.Secret,
 		"AWS_EC2_METADATA_DISABLED": "true"}
-	for name, arn := range c.arns {
-		env[name] = arn
-	}
+	maps.Copy(env, c.arns)
 	return env
 }
 

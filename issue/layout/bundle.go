@@ -77,11 +77,11 @@ func (t Trust) Bundle(form string) ([]byte, error) {
 	return nil, fmt.Errorf("the form %q is none of %s", form, strings.Join(BundleForms(), ", "))
 }
 
-func (t Trust) store(make func(password string) ([]byte, error)) ([]byte, error) {
+func (t Trust) store(encode func(password string) ([]byte, error)) ([]byte, error) {
 	if err := checkPassword(t.Password); err != nil {
 		return nil, err
 	}
-	return make(string(t.Password))
+	return encode(string(t.Password))
 }
 
 // clusterTrustBundle is that of Kubernetes: CA certificates, none twice.

@@ -6,6 +6,7 @@ import (
 	encoding "encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -189,9 +190,7 @@ func (c Consumer) Hand(h *Handover, enforce bool) (*Handed, error) {
 		if err != nil {
 			return nil, err
 		}
-		for name, f := range more {
-			out.Files[name] = f
-		}
+		maps.Copy(out.Files, more)
 	}
 	if c.objects != nil {
 		docs, err := c.objects(h)

@@ -30,7 +30,7 @@ func kuma() Consumer {
 		if err != nil {
 			return nil, err
 		}
-		certificate, key := data[0].value.(string), data[1].value.(string)
+		certificate, key := data.text(0), data.text(1)
 		switch h.Scheme {
 		case schemeUniversal:
 			return kumaUniversal(h, certificate, key, "PERMISSIVE"), nil

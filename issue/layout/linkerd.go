@@ -28,10 +28,10 @@ func linkerd() Consumer {
 	return c
 }
 
-func linkerdEnforce(h *Handover) []enforcing {
+func linkerdEnforce(_ *Handover) []enforcing {
 	namespace := func(policy string) node {
 		n := object("v1", "Namespace", "<namespace>", "", nil)
-		meta := append(n[2].value.(node), entry{"annotations", node{{"config.linkerd.io/default-inbound-policy", policy}}})
+		meta := append(n.nested(2), entry{"annotations", node{{"config.linkerd.io/default-inbound-policy", policy}}})
 		n[2].value = meta
 		return n
 	}

@@ -45,4 +45,19 @@ func rendered(c Consumer, h *Handover, names ...string) (node, error) {
 	return data, nil
 }
 
+// text is the value of a field that is a text; "" of another, or of none.
+func (n node) text(i int) string {
+	if i >= len(n) {
+		return ""
+	}
+	s, _ := n[i].value.(string)
+	return s
+}
+
+// nested is the value of a field that has fields itself; none of another.
+func (n node) nested(i int) node {
+	inner, _ := n[i].value.(node)
+	return inner
+}
+
 func rootsPEM(h *Handover) string { return string(pemfile.EncodeCertificates(h.Roots...)) }

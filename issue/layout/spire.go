@@ -2,6 +2,7 @@ package layout
 
 import (
 	"github.com/meshpki/meshpki/issue"
+	"maps"
 )
 
 const (
@@ -75,9 +76,7 @@ func (h *Handover) upstream() Upstream {
 		return u
 	}
 	settings := map[string]string{"cert_file_path": spireDir + spireChain, "key_file_path": spireDir + spireKey, "bundle_file_path": spireDir + spireBundle}
-	for key, value := range u.Settings {
-		settings[key] = value
-	}
+	maps.Copy(settings, u.Settings)
 	return Upstream{u.Plugin, settings}
 }
 

@@ -146,7 +146,7 @@ func (u Upstream) document() node {
 		case !inner:
 			config = append(config, entry{key, value})
 		case len(config) > 0 && config[len(config)-1].key == block:
-			config[len(config)-1].value = append(config[len(config)-1].value.(node), entry{name, value})
+			config[len(config)-1].value = append(config.nested(len(config)-1), entry{name, value})
 		default:
 			config = append(config, entry{block, node{{name, value}}})
 		}

@@ -350,7 +350,7 @@ func (x *handing) print(handed *layout.Handed, doc ui.CAExported) error {
 	b.Write(handed.Manifest)
 	for i, s := range handed.Enforce {
 		fmt.Fprintf(&b, "# ---\n# Step %d of %d: %s\n", i+1, len(handed.Enforce), strings.ReplaceAll(s.Says, "\n", " "))
-		for _, line := range strings.Split(strings.TrimSuffix(string(s.Text), "\n"), "\n") {
+		for line := range strings.SplitSeq(strings.TrimSuffix(string(s.Text), "\n"), "\n") {
 			b.WriteString(strings.TrimRight("# "+line, " ") + "\n")
 		}
 	}

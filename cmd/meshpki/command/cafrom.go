@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -116,9 +117,7 @@ func (c *call) materialFiles(path string) (issue.Files, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		for key, f := range inside {
-			files[key] = f
-		}
+		maps.Copy(files, inside)
 	}
 	return files, nil
 }

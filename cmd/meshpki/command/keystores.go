@@ -61,7 +61,7 @@ func (j *job) fits(named []layout.Named) error {
 		if plan == nil {
 			order, _, err := j.record.Order(j.profile, nil, j.c.env.Now(), j.notAfter)
 			if err != nil {
-				return nil // which is told elsewhere, by what is wrong
+				return nil //nolint:nilerr // which is told elsewhere, by what is wrong
 			}
 			p := layout.PlanOf(order)
 			p.Foreign = j.record.Foreign || j.csr != nil

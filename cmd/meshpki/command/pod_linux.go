@@ -11,8 +11,8 @@ func fleeting(path string) bool {
 	if err != nil {
 		return false
 	}
-	if real, err := filepath.EvalSymlinks(abs); err == nil {
-		abs = real
+	if resolved, err := filepath.EvalSymlinks(abs); err == nil {
+		abs = resolved
 	}
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	return err == nil && fleetingMount(string(mounts), abs)

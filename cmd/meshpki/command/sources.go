@@ -151,7 +151,7 @@ func endpointOf(name string) (e inspect.Endpoint, ok bool, err error) {
 		return e, true, err
 	}
 	if e, err = inspect.ParseEndpoint(name); err != nil {
-		return e, false, nil
+		return e, false, nil //nolint:nilerr // a file, then
 	}
 	_, err = os.Lstat(name)
 	return e, errors.Is(err, fs.ErrNotExist), nil
