@@ -15,7 +15,7 @@ const (
 	maxTried   = 16 // paths
 	maxDepth   = 20 // certificates in one
 	maxParents = 16 // candidates for one issuer
-	maxWalk    = 1000
+	maxWalk    = 400
 )
 
 // explain fills the result with what is wrong with the target, of which the search
