@@ -184,6 +184,25 @@ func (k *KubeServer) Ask(method, path string, body any) (int, []byte) {
 	return answer.StatusCode, out
 }
 
+// Apply applies an object in YAML by its path, by force, as the administrator.
+func (k *KubeServer) Apply(t *testing.T, path, text string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPatch, k.URL+path+"?fieldManager=test&force=true", strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+kubeAdmin)
+	req.Header.Set("Content-Type", "application/apply-patch+yaml")
+	answer, err := k.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if out, _ := io.ReadAll(answer.Body); answer.StatusCode/100 != 2 {
+		t.Fatalf("apply %s: %d %s\n%s", path, answer.StatusCode, out, text)
+	}
+}
+
 // Must makes a request as the administrator that has to be granted.
 func (k *KubeServer) Must(t *testing.T, method, path string, body any) map[string]any {
 	t.Helper()
