@@ -40,7 +40,7 @@ const kubeAdmin = "admin-token-of-this-test"
 
 // StartKubeServer starts one, which ends with the test. The programs have to be there:
 // testdata/integration/install has them.
-func StartKubeServer(t *testing.T) *KubeServer {
+func StartKubeServer(t testing.TB) *KubeServer {
 	t.Helper()
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
@@ -62,7 +62,7 @@ func StartKubeServer(t *testing.T) *KubeServer {
 }
 
 // freePorts are ports of the loopback that nobody listened on a moment ago.
-func freePorts(t *testing.T) (ports [3]string) {
+func freePorts(t testing.TB) (ports [3]string) {
 	t.Helper()
 	for i := range ports {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -76,7 +76,7 @@ func freePorts(t *testing.T) (ports [3]string) {
 }
 
 // keys makes what tokens are signed with, and the administrator's own.
-func (k *KubeServer) keys(t *testing.T) {
+func (k *KubeServer) keys(t testing.TB) {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -86,7 +86,7 @@ func (k *KubeServer) keys(t *testing.T) {
 	k.write(t, "tokens.csv", []byte(kubeAdmin+",admin,admin,\"system:masters\"\n"))
 }
 
-func (k *KubeServer) write(t *testing.T, name string, data []byte) {
+func (k *KubeServer) write(t testing.TB, name string, data []byte) {
 	t.Helper()
 	file := filepath.Join(k.dir, name)
 	if err := os.WriteFile(file, data, 0o600); err != nil {
@@ -95,7 +95,7 @@ func (k *KubeServer) write(t *testing.T, name string, data []byte) {
 }
 
 // StartEtcd starts the store, with what it had.
-func (k *KubeServer) StartEtcd(t *testing.T) {
+func (k *KubeServer) StartEtcd(t testing.TB) {
 	t.Helper()
 	at, peer := "http://127.0.0.1:"+k.ports[0], "http://127.0.0.1:"+k.ports[1]
 	k.etcd = k.start(t, "etcd", "etcd", "--data-dir", filepath.Join(k.dir, "etcd"), "--listen-client-urls", at, "--advertise-client-urls", at,
@@ -103,7 +103,7 @@ func (k *KubeServer) StartEtcd(t *testing.T) {
 }
 
 // StartAPI starts the API server, and waits until it is ready.
-func (k *KubeServer) StartAPI(t *testing.T) {
+func (k *KubeServer) StartAPI(t testing.TB) {
 	t.Helper()
 	key := filepath.Join(k.dir, "sa.key")
 	k.api = k.start(t, "kube-apiserver", k.program, "--etcd-servers=http://127.0.0.1:"+k.ports[0], "--bind-address=127.0.0.1", "--secure-port="+k.ports[2],
@@ -121,7 +121,7 @@ func (k *KubeServer) StartAPI(t *testing.T) {
 	t.Fatalf("the API server does not get ready: %s", log[max(0, len(log)-4000):])
 }
 
-func (k *KubeServer) start(t *testing.T, name, program string, args ...string) *exec.Cmd {
+func (k *KubeServer) start(t testing.TB, name, program string, args ...string) *exec.Cmd {
 	t.Helper()
 	log, err := os.OpenFile(filepath.Join(k.dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -137,12 +137,12 @@ func (k *KubeServer) start(t *testing.T, name, program string, args ...string) *
 }
 
 // StopAPI kills the API server.
-func (k *KubeServer) StopAPI(t *testing.T) { stop(t, &k.api) }
+func (k *KubeServer) StopAPI(t testing.TB) { stop(t, &k.api) }
 
 // StopEtcd kills the store.
-func (k *KubeServer) StopEtcd(t *testing.T) { stop(t, &k.etcd) }
+func (k *KubeServer) StopEtcd(t testing.TB) { stop(t, &k.etcd) }
 
-func stop(t *testing.T, cmd **exec.Cmd) {
+func stop(t testing.TB, cmd **exec.Cmd) {
 	t.Helper()
 	if *cmd == nil {
 		return
@@ -185,7 +185,7 @@ func (k *KubeServer) Ask(method, path string, body any) (int, []byte) {
 }
 
 // Apply applies an object in YAML by its path, by force, as the administrator.
-func (k *KubeServer) Apply(t *testing.T, path, text string) {
+func (k *KubeServer) Apply(t testing.TB, path, text string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPatch, k.URL+path+"?fieldManager=test&force=true", strings.NewReader(text))
 	if err != nil {
@@ -204,7 +204,7 @@ func (k *KubeServer) Apply(t *testing.T, path, text string) {
 }
 
 // Must makes a request as the administrator that has to be granted.
-func (k *KubeServer) Must(t *testing.T, method, path string, body any) map[string]any {
+func (k *KubeServer) Must(t testing.TB, method, path string, body any) map[string]any {
 	t.Helper()
 	code, data := k.Ask(method, path, body)
 	if code/100 != 2 {
@@ -218,13 +218,13 @@ func (k *KubeServer) Must(t *testing.T, method, path string, body any) map[strin
 }
 
 // Namespace makes a namespace.
-func (k *KubeServer) Namespace(t *testing.T, name string) {
+func (k *KubeServer) Namespace(t testing.TB, name string) {
 	t.Helper()
 	k.Must(t, http.MethodPost, "/api/v1/namespaces", map[string]any{"metadata": map[string]any{"name": name}})
 }
 
 // Token makes a ServiceAccount, if need be, and a token of it that lives for ten minutes.
-func (k *KubeServer) Token(t *testing.T, namespace, account string) string {
+func (k *KubeServer) Token(t testing.TB, namespace, account string) string {
 	t.Helper()
 	at := "/api/v1/namespaces/" + namespace + "/serviceaccounts"
 	if code, _ := k.Ask(http.MethodGet, at+"/"+account, nil); code == http.StatusNotFound {
@@ -239,7 +239,7 @@ func (k *KubeServer) Token(t *testing.T, namespace, account string) string {
 }
 
 // Grant gives a ServiceAccount a Role of one rule in a namespace.
-func (k *KubeServer) Grant(t *testing.T, namespace, account, role string, rules ...map[string]any) {
+func (k *KubeServer) Grant(t testing.TB, namespace, account, role string, rules ...map[string]any) {
 	t.Helper()
 	at := "/apis/rbac.authorization.k8s.io/v1/namespaces/" + namespace
 	k.Must(t, http.MethodPost, at+"/roles", map[string]any{"metadata": map[string]any{"name": role}, "rules": rules})
@@ -250,7 +250,7 @@ func (k *KubeServer) Grant(t *testing.T, namespace, account, role string, rules 
 
 // Kubeconfig writes the way for whoever has the token; an empty one is the
 // administrator's. Server is URL unless it is given.
-func (k *KubeServer) Kubeconfig(t *testing.T, token, server string) string {
+func (k *KubeServer) Kubeconfig(t testing.TB, token, server string) string {
 	t.Helper()
 	if token == "" {
 		token = kubeAdmin

@@ -181,7 +181,9 @@ type replica struct {
 	log *output
 }
 
-func (r *replica) leads() bool { return strings.Count(r.log.String(), "msg=leading") > strings.Count(r.log.String(), "the lease is lost") }
+func (r *replica) leads() bool {
+	return strings.Count(r.log.String(), "msg=leading") > strings.Count(r.log.String(), "the lease is lost")
+}
 
 // TestClusterReplicas has the objects of units kubernetes applied to a real API server,
 // and three replicas run under their ServiceAccount, with the rights of its Roles and no
