@@ -131,9 +131,9 @@ func signRequests(t *testing.T, k *backendtest.KubeServer) (root string, signed 
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), signed
 }
 
-// watched is a Secret that is looked at all the time: it is never empty, never half, and
+// watchedSecret is a Secret that is looked at all the time: it is never empty, never half, and
 // never goes back to an older certificate.
-type watched struct {
+type watchedSecret struct {
 	t    *testing.T
 	k    *backendtest.KubeServer
 	path string
@@ -141,7 +141,7 @@ type watched struct {
 	seen map[string]bool
 }
 
-func (w *watched) look() (serial string) {
+func (w *watchedSecret) look() (serial string) {
 	w.t.Helper()
 	code, data := w.k.Ask(http.MethodGet, w.path, nil)
 	if code != http.StatusOK {
@@ -164,7 +164,7 @@ func (w *watched) look() (serial string) {
 }
 
 // until looks until the certificate is another than was.
-func (w *watched) until(was string, within time.Duration) string {
+func (w *watchedSecret) until(was string, within time.Duration) string {
 	w.t.Helper()
 	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if now := w.look(); now != "" && now != was {
@@ -236,7 +236,7 @@ func TestClusterReplicas(t *testing.T) {
 		t.Fatal("nobody leads")
 		return nil
 	}
-	w := &watched{t: t, k: k, path: "/api/v1/namespaces/prod/secrets/payment-tls", seen: map[string]bool{}}
+	w := &watchedSecret{t: t, k: k, path: "/api/v1/namespaces/prod/secrets/payment-tls", seen: map[string]bool{}}
 	serial := w.until("", 60*time.Second)
 	first := leader()
 	must(t, first.cmd.Process.Kill())
