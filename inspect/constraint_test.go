@@ -88,7 +88,7 @@ func policies(list ...asn1.ObjectIdentifier) change {
 
 // TestPolicies follows policies down a path (RFC 5280, Section 6.1).
 func TestPolicies(t *testing.T) {
-	gold, silver, any := asn1.ObjectIdentifier{1, 2, 3}, asn1.ObjectIdentifier{1, 2, 4}, asn1.ObjectIdentifier{2, 5, 29, 32, 0}
+	gold, silver, anyPolicy := asn1.ObjectIdentifier{1, 2, 3}, asn1.ObjectIdentifier{1, 2, 4}, asn1.ObjectIdentifier{2, 5, 29, 32, 0}
 	mapping := func(from, to asn1.ObjectIdentifier) change {
 		return func(c *x509.Certificate) {
 			der, _ := asn1.Marshal([]struct{ From, To asn1.ObjectIdentifier }{{from, to}})
@@ -108,18 +108,18 @@ func TestPolicies(t *testing.T) {
 		ask      inspect.PolicyOptions
 		want     bool
 	}{
-		"none demanded":         {nil, nil, inspect.PolicyOptions{}, true},
-		"none there":            {nil, nil, explicit, false},
-		"the same":              {policies(gold), policies(gold), explicit, true},
-		"another":               {policies(gold), policies(silver), explicit, false},
-		"any above":             {policies(any), policies(silver), explicit, true},
-		"any above, inhibited":  {policies(any), policies(silver), inspect.PolicyOptions{Explicit: true, InhibitAny: true}, false},
-		"mapped":                {both(policies(gold), mapping(gold, silver)), policies(silver), explicit, true},
-		"mapped, inhibited":     {both(policies(gold), mapping(gold, silver)), policies(silver), inspect.PolicyOptions{Explicit: true, InhibitMapping: true}, false},
-		"mapped from any":       {both(policies(any), mapping(any, silver)), policies(silver), inspect.PolicyOptions{}, false},
-		"acceptable":            {policies(gold), policies(gold), inspect.PolicyOptions{Explicit: true, Initial: []string{"1.2.3"}}, true},
-		"acceptable by mapping": {both(policies(gold), mapping(gold, silver)), policies(silver), inspect.PolicyOptions{Explicit: true, Initial: []string{"1.2.3"}}, true},
-		"not acceptable":        {policies(gold), policies(gold), inspect.PolicyOptions{Explicit: true, Initial: []string{"1.2.4"}}, false},
+		"none demanded":              {nil, nil, inspect.PolicyOptions{}, true},
+		"none there":                 {nil, nil, explicit, false},
+		"the same":                   {policies(gold), policies(gold), explicit, true},
+		"another":                    {policies(gold), policies(silver), explicit, false},
+		"anyPolicy above":            {policies(anyPolicy), policies(silver), explicit, true},
+		"anyPolicy above, inhibited": {policies(anyPolicy), policies(silver), inspect.PolicyOptions{Explicit: true, InhibitAny: true}, false},
+		"mapped":                     {both(policies(gold), mapping(gold, silver)), policies(silver), explicit, true},
+		"mapped, inhibited":          {both(policies(gold), mapping(gold, silver)), policies(silver), inspect.PolicyOptions{Explicit: true, InhibitMapping: true}, false},
+		"mapped from anyPolicy":      {both(policies(anyPolicy), mapping(anyPolicy, silver)), policies(silver), inspect.PolicyOptions{}, false},
+		"acceptable":                 {policies(gold), policies(gold), inspect.PolicyOptions{Explicit: true, Initial: []string{"1.2.3"}}, true},
+		"acceptable by mapping":      {both(policies(gold), mapping(gold, silver)), policies(silver), inspect.PolicyOptions{Explicit: true, Initial: []string{"1.2.3"}}, true},
+		"not acceptable":             {policies(gold), policies(gold), inspect.PolicyOptions{Explicit: true, Initial: []string{"1.2.4"}}, false},
 	} {
 		target, o := hierarchy(t, nil, c.ca, c.leaf)
 		o.Policies = c.ask

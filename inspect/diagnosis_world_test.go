@@ -103,7 +103,6 @@ func (w *world) life(least, most int, f change) change {
 func (w *world) leaf() *one         { return w.chain[len(w.chain)-1] }
 func (w *world) root() *one         { return w.chain[0] }
 func (w *world) lowest() *one       { return w.chain[len(w.chain)-2] }
-func (w *world) someone() *one      { return w.chain[w.r.IntN(len(w.chain))] }
 func (w *world) intermediate() *one { return w.chain[1+w.r.IntN(len(w.chain)-2)] }
 func (w *world) authority() *one    { return w.chain[w.r.IntN(len(w.chain)-1)] }
 

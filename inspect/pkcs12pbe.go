@@ -5,7 +5,7 @@ import (
 	"crypto/cipher"
 	"crypto/des" //nolint:gosec // old keystores are encrypted with it
 	"crypto/pbkdf2"
-	"crypto/sha1" //nolint:gosec // old keystores are made with it
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
 	"errors"

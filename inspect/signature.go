@@ -3,6 +3,7 @@ package inspect
 import (
 	"bytes"
 	"crypto"
+	//lint:ignore SA1019 what was signed with it is asked about as of then
 	"crypto/dsa" //nolint:staticcheck // what was signed with it is asked about as of then
 	"crypto/ecdsa"
 	"crypto/rsa"

@@ -184,7 +184,6 @@ type suite struct {
 	least        int      // 0: all that are asked
 	step         int      // only every so many cases are asked, to be quick; 0 is all
 	falseAccepts int
-	each         time.Duration // the longest that a case may take; 0 is not looked at
 }
 
 func TestSuites(t *testing.T) {

@@ -107,7 +107,7 @@ func (c Cluster) rbac() string {
 		rules[ns] += rule("", "secrets", names, "get", "patch") + rule("", "secrets", nil, "create")
 	}
 	for ns, list := range c.Rollouts {
-		for _, kind := range strings.Fields(RolloutKinds) {
+		for kind := range strings.FieldsSeq(RolloutKinds) {
 			var names []string
 			for _, r := range list {
 				if r.Kind == kind {

@@ -54,7 +54,7 @@ func StartKubeServer(t testing.TB) *KubeServer {
 	k.ports = freePorts(t)
 	k.URL, k.CA = "https://127.0.0.1:"+k.ports[2], filepath.Join(k.dir, "certs", "apiserver.crt")
 	k.keys(t)
-	k.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 32}} //nolint:gosec // of this machine, for a test
+	k.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 32}}
 	t.Cleanup(func() { k.StopAPI(t); k.StopEtcd(t) })
 	k.StartEtcd(t)
 	k.StartAPI(t)

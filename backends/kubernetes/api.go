@@ -115,7 +115,7 @@ func (c *client) do(ctx context.Context, r call, into any) error {
 	}
 	renewed := false
 	for try := 1; ; try++ {
-		_, err = c.try(ctx, r, body, into)
+		err = c.try(ctx, r, body, into)
 		p, ok := errors.AsType[*Problem](err)
 		switch {
 		case err == nil || !ok || ctx.Err() != nil:
@@ -151,14 +151,14 @@ func encode(body any) ([]byte, error) {
 }
 
 // try makes a call once.
-func (c *client) try(ctx context.Context, r call, body []byte, into any) (created bool, err error) {
+func (c *client) try(ctx context.Context, r call, body []byte, into any) error {
 	late, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	at := c.base.JoinPath(r.about.path(r.method == http.MethodPost && r.about.sub == ""))
 	at.RawQuery = r.query.Encode()
 	req, err := http.NewRequestWithContext(late, r.method, at.String(), bytes.NewReader(body))
 	if err != nil {
-		return false, err
+		return err
 	}
 	req.Header.Set("Accept", asJSON)
 	if body != nil {
@@ -167,27 +167,27 @@ func (c *client) try(ctx context.Context, r call, body []byte, into any) (create
 	answer, err := c.http.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
-			return false, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
-		return false, &Problem{verb: r.verb(), about: r.about, Message: c.unreached(err)}
+		return &Problem{verb: r.verb(), about: r.about, Message: c.unreached(err)}
 	}
 	defer answer.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(answer.Body, mostAnswer))
 	if err != nil {
 		if ctx.Err() != nil {
-			return false, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
-		return false, &Problem{verb: r.verb(), about: r.about, Message: "the answer broke off: " + c.unreached(err)}
+		return &Problem{verb: r.verb(), about: r.about, Message: "the answer broke off: " + c.unreached(err)}
 	}
 	if answer.StatusCode/100 != 2 {
-		return false, problemOf(r, answer, data)
+		return problemOf(r, answer, data)
 	}
 	if into != nil {
 		if err := json.Unmarshal(data, into); err != nil {
-			return false, &Problem{verb: r.verb(), about: r.about, Message: "the answer is no JSON of this kind"}
+			return &Problem{verb: r.verb(), about: r.about, Message: "the answer is no JSON of this kind"}
 		}
 	}
-	return answer.StatusCode == http.StatusCreated, nil
+	return nil
 }
 
 // unreached says why there was no answer, without the URL: it is named already.

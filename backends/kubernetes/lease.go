@@ -259,6 +259,6 @@ func (l *leader) ask(ctx context.Context, method string, body, into any) error {
 	if err != nil {
 		return err
 	}
-	_, err = l.c.try(ctx, r, data, into)
+	err = l.c.try(ctx, r, data, into)
 	return err
 }

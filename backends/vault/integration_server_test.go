@@ -83,7 +83,7 @@ func startVault(t *testing.T) *server {
 	t.Cleanup(s.http.CloseIdleConnections)
 	for range 600 {
 		response, err := s.http.Get(s.address + "/v1/sys/health")
-		if err == nil && response.StatusCode == 200 {
+		if err == nil && response.StatusCode == http.StatusOK {
 			response.Body.Close()
 			return s
 		}

@@ -156,7 +156,7 @@ func mustObtain(t *testing.T, a *Authority) *issue.Credential {
 
 // agent puts the token in, behind a socket.
 func agent(t *testing.T, s *server, signed func(*testing.T, *Authority)) {
-	dir, err := os.MkdirTemp("", "agent") // the names of sockets are short
+	dir, err := os.MkdirTemp("", "agent") //nolint:usetesting // the names of sockets are short
 	if err != nil {
 		t.Fatal(err)
 	}

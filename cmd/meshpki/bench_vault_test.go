@@ -69,13 +69,11 @@ func bareLoop(t *testing.T, address string, n, workers int) time.Duration {
 	var all sync.WaitGroup
 	start := time.Now()
 	for range workers {
-		all.Add(1)
-		go func() {
-			defer all.Done()
+		all.Go(func() {
 			for i := range jobs {
 				failed <- bareSign(client, address, i)
 			}
-		}()
+		})
 	}
 	for i := range n {
 		jobs <- i

@@ -199,7 +199,7 @@ func TestPostgresLogsIn(t *testing.T) {
 		t.Fatal("PostgreSQL is not installed: run testdata/integration/install")
 	}
 	bin := filepath.Dir(found[0])
-	dir, err := os.MkdirTemp("", "meshpki-postgres-") // its user must get there
+	dir, err := os.MkdirTemp("", "meshpki-postgres-") //nolint:usetesting // its user must get there
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	attr := &syscall.SysProcAttr{}

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -48,7 +47,7 @@ func applyAll(t *testing.T, k *backendtest.KubeServer, text string) {
 		}
 		return m[1]
 	}
-	for _, doc := range strings.Split(text, "---\n") {
+	for doc := range strings.SplitSeq(text, "---\n") {
 		kind := field(doc, "kind")
 		path, ok := pathsOfKinds[kind]
 		if !ok {
@@ -263,7 +262,7 @@ func TestClusterReplicas(t *testing.T) {
 		t.Errorf("%d certificates were signed, and %d were used: more than one extra for each change of leader", n, used)
 	}
 	state := k.Must(t, http.MethodGet, "/api/v1/namespaces/meshpki/secrets/meshpki-state", nil)
-	if !bytes.Contains([]byte(mustJSON(t, state)), []byte(`"pass"`)) {
+	if !strings.Contains(mustJSON(t, state), `"pass"`) {
 		t.Error("no pass is remembered")
 	}
 	_ = os.Remove(way)

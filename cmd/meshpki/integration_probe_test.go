@@ -57,7 +57,7 @@ func accountOf(t *testing.T, account string) *syscall.SysProcAttr {
 // readableBy copies a credential to where an account can read it; its key is only its own.
 func readableBy(t *testing.T, account string, c credential) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "meshpki-server")
+	dir, err := os.MkdirTemp("", "meshpki-server") //nolint:usetesting // another user has to get there
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	attr := accountOf(t, account)

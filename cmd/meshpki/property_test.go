@@ -30,16 +30,6 @@ type dealer struct{ *rand.Rand }
 
 func (d dealer) one(of ...string) string { return of[d.IntN(len(of))] }
 
-func (d dealer) some(of ...string) string {
-	var out []string
-	for _, s := range of {
-		if d.IntN(2) == 0 {
-			out = append(out, s)
-		}
-	}
-	return strings.Join(out, ", ")
-}
-
 // dealt is a service of such a manifest, as its own test has to see it.
 type dealt struct {
 	name, profile string

@@ -2,7 +2,7 @@ package localaws
 
 import (
 	"bytes"
-	"crypto/sha1" //nolint:gosec // a name for a key, as RFC 5280, Section 4.2.1.2 has it
+	"crypto/sha1"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -213,7 +213,7 @@ func keyID(spki []byte) []byte {
 		Algorithm asn1.RawValue
 		Key       asn1.BitString
 	}
-	_, _ = asn1.Unmarshal(spki, &info)     // it comes from a request that was read
-	sum := sha1.Sum(info.Key.RightAlign()) //nolint:gosec // a name for a key, no protection
+	_, _ = asn1.Unmarshal(spki, &info) // it comes from a request that was read
+	sum := sha1.Sum(info.Key.RightAlign())
 	return sum[:]
 }

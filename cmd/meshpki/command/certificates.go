@@ -126,7 +126,7 @@ func (c *call) refuseIssuer(m *config.Manifest, s *config.Service, ref string) e
 		return m.Wrong(s.Place, "spec.usages", err.Error())
 	}
 	_, purposes := ca.UsageNames(0, profile.ExtKeyUsage())
-	problem := ""
+	var problem string
 	switch {
 	case public != "" && slices.Contains(purposes, "client auth"):
 		problem = fmt.Sprintf("%s is %s, a public ACME CA, which cannot serve mutual TLS: it issues no certificates for clients "+

@@ -48,7 +48,7 @@ func (c *call) unitsKubernetes() error {
 	}
 	image := orElse(c.String("image"), "meshpki:"+orElse(c.env.Version, "latest"))
 	env := map[string]string{}
-	manifest, backend, err := c.clusterBackend(manifest, env)
+	manifest, backend, err := c.clusterBackend(manifest)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (c *call) unitsKubernetes() error {
 
 // clusterBackend gives the manifest another backend, where one is named: a reference to
 // Vault gets an entry by which pods log in with their own token.
-func (c *call) clusterBackend(manifest string, env map[string]string) (text, name string, err error) {
+func (c *call) clusterBackend(manifest string) (text, name string, err error) {
 	ref := c.String("backend")
 	rest, isVault := strings.CutPrefix(ref, "vault:")
 	switch {
