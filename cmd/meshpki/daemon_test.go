@@ -215,7 +215,7 @@ func TestDaemonKeepsTheManifestBefore(t *testing.T) {
 	}
 	for _, wrong := range []struct{ manifest, says string }{
 		{good + "  - nme: account\n", `pki/meshpki.yaml:4:5: services[1]: unknown key \"nme\"`},
-		{good + "  - name: account\n    backend: mesh\n", "is no backend of this version"},
+		{good + "  - name: account\n    backend: mesh\n", "there is no backend "},
 		{"  []\n", "the manifest has lost its services"},
 	} {
 		rewrite(t, dir, wrong.manifest)
