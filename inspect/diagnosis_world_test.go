@@ -122,7 +122,20 @@ func (w *world) template(c *one, below bool) *x509.Certificate {
 	if !t.IsCA { // of several changes, another may have set it
 		t.MaxPathLen, t.MaxPathLenZero = 0, false
 	}
+	t.ExtraExtensions = onceEach(t.ExtraExtensions)
 	return t
+}
+
+// onceEach keeps the last of several extensions of a kind, where several changes
+// have each added one: a certificate has one at the most (RFC 5280, Section 4.2).
+func onceEach(list []pkix.Extension) []pkix.Extension {
+	var out []pkix.Extension
+	for i, e := range list {
+		if !slices.ContainsFunc(list[i+1:], func(later pkix.Extension) bool { return later.Id.Equal(e.Id) }) {
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // make signs every certificate of the chain, root first.

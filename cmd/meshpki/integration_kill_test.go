@@ -85,8 +85,26 @@ func (r trial) strace(t *testing.T, name, dir string, options ...string) (answer
 	return answer{stdout.String(), stderr.String(), c.ProcessState.ExitCode()}, c.ProcessState
 }
 
-// calls records the writing calls of a clean run.
+// calls records the writing calls of a clean run: of several the one with the fewest,
+// in which the runtime has written least for itself.
 func (r trial) calls(t *testing.T, name string) []syscallAt {
+	t.Helper()
+	var calls []syscallAt
+	least := 0
+	for range 4 {
+		if these, n := r.record(t, name); calls == nil || n < least {
+			calls, least = these, n
+		}
+	}
+	if len(calls) < 5 {
+		t.Fatalf("only %d writing calls were seen: %v", len(calls), calls)
+	}
+	r.onOneThread(t, name)
+	return calls
+}
+
+// record gives the writing calls of one run, and how many calls there were in all.
+func (r trial) record(t *testing.T, name string) (calls []syscallAt, all int) {
 	t.Helper()
 	dir := r.copy(t)
 	log := filepath.Join(t.TempDir(), "strace")
@@ -98,7 +116,6 @@ func (r trial) calls(t *testing.T, name string) []syscallAt {
 		t.Fatal(err)
 	}
 	counts := map[string]int{}
-	var calls []syscallAt
 	for line := range strings.SplitSeq(string(data), "\n") {
 		m := regexp.MustCompile(`^([a-z0-9_]+)\((.*)$`).FindStringSubmatch(line)
 		if m == nil {
@@ -108,6 +125,7 @@ func (r trial) calls(t *testing.T, name string) []syscallAt {
 			continue // fchmodat2, of which an old strace knows no name to inject by
 		}
 		counts[m[1]]++
+		all++
 		if m[1] == "write" && strings.Contains(m[2], `"\1\0\0\0\0\0\0\0", 8)`) {
 			continue // the runtime wakes a thread of its own
 		}
@@ -116,11 +134,7 @@ func (r trial) calls(t *testing.T, name string) []syscallAt {
 		}
 		calls = append(calls, syscallAt{m[1], counts[m[1]], m[2]})
 	}
-	if len(calls) < 5 {
-		t.Fatalf("only %d writing calls were seen: %v", len(calls), calls)
-	}
-	r.onOneThread(t, name)
-	return calls
+	return calls, all
 }
 
 // onOneThread sees that no other thread of the process writes to the disk: its calls
@@ -176,7 +190,7 @@ func (r trial) killed() {
 			t.Parallel() // most of the time is spent waiting for a disk
 			// Writes by which the runtime wakes itself come when they come, and shift the
 			// numbers of the others: then it is tried again.
-			for range 5 {
+			for range 12 {
 				dir := r.copy(t)
 				_, state := r.strace(t, name, dir, "-o", os.DevNull, "-e", "trace="+writing, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", at.name, at.n))
 				// strace ends itself by the signal that ended what it traced.

@@ -141,8 +141,9 @@ func (l Log) read(level int, n int64, w int) ([]byte, string, error) {
 		}
 		return data, err == nil
 	}
-	const patience = 3 // a writer may be renaming it
+	const patience = 100 // a writer may be renaming it, again and again
 	for range patience {
+		failed = nil
 		if data, ok := try(exact); ok {
 			return data, exact, nil
 		}
