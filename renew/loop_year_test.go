@@ -206,7 +206,7 @@ func (y *year) outage(d time.Duration, refs ...string) {
 	y.t.Helper()
 	for _, ref := range refs {
 		// What is left of the wait for the next try is part of it.
-		y.excuses = append(y.excuses, excuse{ref, y.now(), y.now().Add(d + longestRetry)})
+		y.excuse(excuse{ref, y.now(), y.now().Add(d + longestRetry)})
 		y.turn(ref, true)
 	}
 	y.pass(d)
@@ -215,15 +215,22 @@ func (y *year) outage(d time.Duration, refs ...string) {
 	}
 }
 
+// excuse notes when what ended could not have been renewed.
+func (y *year) excuse(e excuse) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.excuses = append(y.excuses, e)
+}
+
 // jump sets the clock. What ended meanwhile could not be renewed before; what was
 // made by a clock that was ahead is left alone until its time has come.
 func (y *year) jump(by time.Duration) {
 	before := y.now()
 	y.set(by)
 	if by > 0 {
-		y.excuses = append(y.excuses, excuse{"", before, y.now().Add(10 * time.Minute)})
+		y.excuse(excuse{"", before, y.now().Add(10 * time.Minute)})
 	} else {
-		y.excuses = append(y.excuses, excuse{"", y.now(), before.Add(time.Hour)})
+		y.excuse(excuse{"", y.now(), before.Add(time.Hour)})
 	}
 }
 
