@@ -13,6 +13,7 @@ import (
 
 	"github.com/meshpki/meshpki/backends"
 	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/guard"
 )
 
 // solver answers one type of challenge (RFC 8555, Section 8; RFC 8737, Section 3).
@@ -90,7 +91,7 @@ func (s *session) prove(ctx context.Context, order acme.Order) (err error) {
 		settles = max(settles, p.solver.settles())
 	}
 	if len(proofs) > 0 && settles > 0 {
-		if err := pause(ctx, settles); err != nil {
+		if err := guard.Sleep(ctx, settles); err != nil {
 			return err
 		}
 	}

@@ -82,7 +82,7 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 		case err == nil:
 			return open, nil
 		case errors.Is(err, syscall.EADDRINUSE):
-			if pause(within, pollEvery) == nil {
+			if guard.Sleep(within, pollEvery) == nil {
 				continue
 			}
 			return nil, fmt.Errorf("listen at %s, where the server looks: something else listens there", address)

@@ -15,6 +15,7 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 
 	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/guard"
 	"github.com/meshpki/meshpki/internal/pemfile"
 )
 
@@ -170,24 +171,13 @@ func (s *session) finalize(ctx context.Context, order acme.Order, csr []byte) (a
 			}
 			return order, &ca.Refusal{What: "the order", Why: s.Authority.directory + " has ended it without a reason", Citation: "RFC 8555, Section 7.1.6"}
 		}
-		if err := pause(ctx, pollEvery); err != nil {
+		if err := guard.Sleep(ctx, pollEvery); err != nil {
 			return order, err
 		}
 		var err error
 		if order, err = s.client.GetOrder(ctx, s.account, order); err != nil {
 			return order, s.said(doing, err)
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/acmpca"
 
 	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/guard"
 )
 
 // How often the service may be asked, in a second, where nobody has had it raised.
@@ -75,7 +76,7 @@ func ask[In, Out any](ctx context.Context, p *pace, do func(context.Context, *In
 		case kindOf(err) == throttle:
 			p.throttled(epoch)
 		case kindOf(err) == away && n < tries:
-			if err := sleep(ctx, again<<n); err != nil {
+			if err := guard.Sleep(ctx, again<<n); err != nil {
 				return nil, err
 			}
 			n++
@@ -100,18 +101,6 @@ func once[In, Out any](ctx context.Context, do func(context.Context, *In, ...fun
 		return out, errSilent
 	}
 	return out, err
-}
-
-// sleep waits, unless the context ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // within limits how long something may take; what takes longer is away.

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/guard"
 	"github.com/meshpki/meshpki/internal/pemfile"
 )
 
@@ -91,7 +92,7 @@ func (a *Authority) try(ctx, waits context.Context, c *client, h *handing, in *a
 		if h.fails++; h.fails >= tries {
 			return "", a.told("IssueCertificate", h.template, err)
 		}
-		return "", sleep(waits, again<<h.fails)
+		return "", guard.Sleep(waits, again<<h.fails)
 	}
 	return "", a.told("IssueCertificate", h.template, err)
 }
@@ -170,7 +171,7 @@ func (a *Authority) look(ctx context.Context, c *client, name string) (*acmpca.G
 	first, step := a.usual()
 	delay, slept := first, time.Duration(0)
 	for n := 1; ; n++ {
-		if err := sleep(ctx, delay); err != nil {
+		if err := guard.Sleep(ctx, delay); err != nil {
 			return nil, err
 		}
 		slept += delay

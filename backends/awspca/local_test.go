@@ -15,6 +15,7 @@ import (
 	"github.com/meshpki/meshpki/backends"
 	"github.com/meshpki/meshpki/backends/awspca/localaws"
 	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/guard"
 	"github.com/meshpki/meshpki/issue"
 )
 
@@ -144,7 +145,7 @@ func insist(ctx context.Context, a *Authority, req ca.Request) (ca.Chain, error)
 		if !errors.Is(err, ca.ErrAway) {
 			return chain, err
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := guard.Sleep(ctx, wait); err != nil {
 			return nil, err
 		}
 	}

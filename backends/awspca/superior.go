@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/acmpca/types"
 
 	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/guard"
 	"github.com/meshpki/meshpki/internal/pemfile"
 )
 
@@ -135,7 +136,7 @@ func (a *Authority) RequestCA(ctx context.Context, _ ca.Spec) ([]byte, error) {
 			if kindOf(err) != notYet {
 				return out, err
 			}
-			if err := sleep(ctx, delay); err != nil {
+			if err := guard.Sleep(ctx, delay); err != nil {
 				return nil, err
 			}
 		}

@@ -12,6 +12,8 @@ import (
 	"path"
 	"strconv"
 	"time"
+
+	"github.com/meshpki/meshpki/internal/guard"
 )
 
 const (
@@ -133,12 +135,8 @@ func (c *client) do(ctx context.Context, r call, into any) error {
 		if wait > callTime {
 			return err
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return context.Cause(ctx)
+		if err := guard.Sleep(ctx, wait); err != nil {
+			return err
 		}
 	}
 }

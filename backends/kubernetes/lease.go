@@ -148,12 +148,8 @@ func (l *leader) acquire(ctx context.Context) error {
 		if err == nil && took {
 			return nil
 		}
-		timer := time.NewTimer(l.retry)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return context.Cause(ctx)
+		if err := guard.Sleep(ctx, l.retry); err != nil {
+			return err
 		}
 	}
 }

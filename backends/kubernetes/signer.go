@@ -18,6 +18,7 @@ import (
 
 	"github.com/meshpki/meshpki/backends"
 	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/guard"
 	"github.com/meshpki/meshpki/internal/pemfile"
 )
 
@@ -209,12 +210,8 @@ func (s *Signer) wait(ctx context.Context, c *client, name string) (*request, er
 			return nil, fmt.Errorf("the request %s: %s: %w", name, why, ca.ErrAway)
 		}
 		pause = min(2*pause, 3*time.Second)
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, context.Cause(ctx)
+		if err := guard.Sleep(ctx, pause); err != nil {
+			return nil, err
 		}
 	}
 }

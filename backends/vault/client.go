@@ -16,6 +16,7 @@ import (
 
 	"github.com/meshpki/meshpki/backends"
 	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/guard"
 )
 
 // How Vault is asked again while it is away.
@@ -87,7 +88,7 @@ func newClient(ctx context.Context, s backends.Vault, o backends.Options) (*clie
 	} else {
 		made.ClearNamespace()
 	}
-	c := &client{api: made, address: config.Address, now: o.Now, sleep: sleep, patience: patience}
+	c := &client{api: made, address: config.Address, now: o.Now, sleep: guard.Sleep, patience: patience}
 	return c, c.session.set(ctx, c, s, o)
 }
 
@@ -114,17 +115,6 @@ func firstOf(texts ...string) string {
 		}
 	}
 	return ""
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // call is one request, made with a client that has a token or none.

@@ -1,4 +1,5 @@
-// Package guard starts goroutines that cannot take the program down.
+// Package guard starts goroutines that cannot take the program down, and waits that a
+// context can end.
 package guard
 
 // Go starts f in a goroutine of its own. A panic of Go's exits 2, which here means
