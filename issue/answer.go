@@ -94,7 +94,7 @@ func checkNames(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Time)
 			found = append(found, Difference{Part: pair.part, What: pair.what, Asked: strings.Join(pair.asked, ", "), Given: strings.Join(given, ", "), Citation: clause})
 		}
 	}
-	if n, known := countNames(leaf), len(leaf.URIs)+len(leaf.DNSNames)+len(leaf.IPAddresses)+len(leaf.EmailAddresses); n != known {
+	if n, known := CountNames(leaf.Extensions), len(leaf.URIs)+len(leaf.DNSNames)+len(leaf.IPAddresses)+len(leaf.EmailAddresses); n != known {
 		found = append(found, Difference{Part: PartNames, What: "it has names of types that nobody asked for", Citation: clause})
 	}
 	return found
@@ -112,11 +112,12 @@ func checkSubject(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Tim
 	return nil
 }
 
-// countNames counts the subject alternative names of every type, those that
-// crypto/x509 does not show among them; -1 where they cannot be read.
-func countNames(c *x509.Certificate) int {
+// CountNames counts the subject alternative names of every type among the extensions
+// of a certificate or a request, those that crypto/x509 does not show too; -1 where
+// they cannot be read (RFC 5280, Section 4.2.1.6).
+func CountNames(extensions []pkix.Extension) int {
 	n := 0
-	for _, e := range c.Extensions {
+	for _, e := range extensions {
 		if !e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 17}) {
 			continue
 		}

@@ -43,9 +43,9 @@ func (a *Ascent) verify(c *Credential, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	valid = span{path[1].NotBefore, path[1].NotAfter}
-	for _, ca := range path[2:] {
-		valid.from, valid.until = latest(valid.from, ca.NotBefore), earliest(valid.until, ca.NotAfter)
+	valid = span{
+		slices.MaxFunc(path[1:], func(a, b *x509.Certificate) int { return a.NotBefore.Compare(b.NotBefore) }).NotBefore,
+		slices.MinFunc(path[1:], func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }).NotAfter,
 	}
 	if !slices.ContainsFunc(path[1:], c.Chain[1].Equal) {
 		return nil // it went another way, of which nothing is known here
@@ -110,18 +110,4 @@ func verifyLeaf(leaf, issuer *x509.Certificate, now time.Time) error {
 	_, err := leaf.Verify(x509.VerifyOptions{Roots: pool, Intermediates: x509.NewCertPool(), CurrentTime: now,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	return err
-}
-
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-func earliest(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }

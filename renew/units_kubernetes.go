@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -129,7 +130,7 @@ func (c Cluster) rbac() string {
 		}
 	}
 	var docs []string
-	for _, ns := range sortedKeys(rules) {
+	for _, ns := range slices.Sorted(maps.Keys(rules)) {
 		docs = append(docs, c.role("", ns, rules[ns]))
 	}
 	if len(c.Signers) > 0 {
@@ -154,15 +155,6 @@ func (c Cluster) role(prefix, namespace, rules string) string {
 		fmt.Sprintf("---\napiVersion: rbac.authorization.k8s.io/v1\nkind: %sRoleBinding\nmetadata: {name: %s%s}\n", prefix, name, at) +
 		fmt.Sprintf("roleRef: {apiGroup: rbac.authorization.k8s.io, kind: %sRole, name: %s}\n", prefix, name) +
 		fmt.Sprintf("subjects: [{kind: ServiceAccount, name: %s, namespace: %s}]\n", c.Name, c.Namespace)
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	var keys []string
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 func (c Cluster) configMap() string {

@@ -2,6 +2,8 @@ package renew
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -56,7 +58,7 @@ func (c Cluster) pod(indent string) string {
 
 func environ(env map[string]string) string {
 	var b strings.Builder
-	for _, name := range sortedKeys(env) {
+	for _, name := range slices.Sorted(maps.Keys(env)) {
 		fmt.Fprintf(&b, "  - {name: %s, value: %s}\n", name, word(env[name]))
 	}
 	return b.String()

@@ -21,6 +21,7 @@ import (
 
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/pemfile"
+	"github.com/meshpki/meshpki/issue"
 )
 
 // order is one certificate as it is asked for.
@@ -222,7 +223,7 @@ func statesNames(csr *x509.CertificateRequest, id ca.Identity) bool {
 	return same(csr.DNSNames, id.DNS()) && same(csr.EmailAddresses, id.Emails()) &&
 		same(texts(len(csr.URIs), func(i int) string { return csr.URIs[i].String() }), texts(len(uris), func(i int) string { return uris[i].String() })) &&
 		same(texts(len(csr.IPAddresses), func(i int) string { return csr.IPAddresses[i].String() }), texts(len(ips), func(i int) string { return ips[i].String() })) &&
-		stated == countNames(csr)
+		stated == issue.CountNames(csr.Extensions)
 }
 
 var (
@@ -231,22 +232,6 @@ var (
 	oidExtKeyUsage      = asn1.ObjectIdentifier{2, 5, 29, 37}
 	oidBasicConstraints = asn1.ObjectIdentifier{2, 5, 29, 19}
 )
-
-// countNames counts the names of every type in a request; -1 where they cannot be read.
-func countNames(csr *x509.CertificateRequest) int {
-	n := 0
-	for _, e := range csr.Extensions {
-		if !e.Id.Equal(oidSubjectAltName) {
-			continue
-		}
-		var names []asn1.RawValue
-		if rest, err := asn1.Unmarshal(e.Value, &names); err != nil || len(rest) > 0 {
-			return -1
-		}
-		n += len(names)
-	}
-	return n
-}
 
 // statesNoMore refuses a request whose extensions would be passed through, and are
 // none of those that the order sets or the template does.

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/acmpca/types"
 
 	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/issue"
 )
 
 // passthroughOf is what a template of API passthrough is given: names and usages of
@@ -20,7 +21,7 @@ func passthroughOf(t template, req ca.Request, kt ca.KeyType, sameSubject bool) 
 	id := req.Identity
 	p := &types.ApiPassthrough{Extensions: &types.Extensions{SubjectAlternativeNames: generalNames(id)}}
 	if len(p.Extensions.SubjectAlternativeNames) == 0 && t.csr {
-		if csr, err := ca.ParseCSR(req.CSR); err != nil || countNames(csr) != 0 {
+		if csr, err := ca.ParseCSR(req.CSR); err != nil || issue.CountNames(csr.Extensions) != 0 {
 			return nil, &ca.Refusal{What: "the certificate request", Why: "it states names, and the order has none: AWS Private CA would keep them"}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"regexp"
 	"slices"
 	"strconv"
@@ -99,12 +100,7 @@ func (u Upstream) hcl() []byte {
 		}
 		way = ""
 	}
-	for _, key := range pluginKeys[u.Plugin] {
-		key = strings.TrimPrefix(key, "*")
-		value, ok := u.Settings[key]
-		if !ok {
-			continue
-		}
+	for key, value := range u.ordered() {
 		block, name, inner := strings.Cut(key, ".")
 		switch {
 		case key == "token_auth":
@@ -130,15 +126,22 @@ func (u Upstream) hcl() []byte {
 	return b.Bytes()
 }
 
+// ordered gives the settings that there are, in the order in which they are written.
+func (u Upstream) ordered() iter.Seq2[string, string] {
+	return func(yield func(key, value string) bool) {
+		for _, key := range pluginKeys[u.Plugin] {
+			key = strings.TrimPrefix(key, "*")
+			if value, ok := u.Settings[key]; ok && !yield(key, value) {
+				return
+			}
+		}
+	}
+}
+
 // document is the plugin as NGINX Service Mesh is given it.
 func (u Upstream) document() node {
 	var config node
-	for _, key := range pluginKeys[u.Plugin] {
-		key = strings.TrimPrefix(key, "*")
-		value, ok := u.Settings[key]
-		if !ok {
-			continue
-		}
+	for key, value := range u.ordered() {
 		block, name, inner := strings.Cut(key, ".")
 		switch {
 		case key == "token_auth":

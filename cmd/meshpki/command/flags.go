@@ -112,8 +112,10 @@ func (c *call) openToSign() (*file.Directory, error) {
 // any of its own is made if there is none.
 func (c *call) openToIssue(ctx context.Context, backend string, m *config.Manifest) (*file.Directory, error) {
 	d, err := c.openToSign()
-	if !errors.Is(err, file.ErrNoDirectory) || !c.env.Registry.Knows(backend, c.options()) || c.env.Registry.Local(backend, c.options()) ||
-		c.self.takes("dry-run") && c.Bool("dry-run") {
+	if !errors.Is(err, file.ErrNoDirectory) || c.self.takes("dry-run") && c.Bool("dry-run") {
+		return d, err
+	}
+	if o := c.options(); !c.env.Registry.Knows(backend, o) || c.env.Registry.Local(backend, o) {
 		return d, err
 	}
 	s := file.Settings{Name: "Mesh", TrustDomain: c.optional("trust-domain"), ClusterDomain: c.optional("cluster-domain"), Issuing: "issuing"}
