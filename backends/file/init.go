@@ -235,13 +235,18 @@ func stage(ctx context.Context, root *os.Root, path string, o InitOptions) ([]by
 	if err != nil {
 		return nil, err
 	}
-	if pemfile.SamePublicKey(rootKey.Public(), issuingKey.Public()) {
+	logKey, err := newLogDevice(o)
+	if err != nil {
+		return nil, err
+	}
+	if pemfile.SamePublicKey(rootKey.Public(), issuingKey.Public()) ||
+		logKey != nil && (pemfile.SamePublicKey(logKey.Public(), rootKey.Public()) || pemfile.SamePublicKey(logKey.Public(), issuingKey.Public())) {
 		return nil, errOneKey
 	}
 	if err := stageDirs(root); err != nil {
 		return nil, err
 	}
-	chain, err := makeCAs(ctx, filepath.Join(path, stagingName), o, rootKey, issuingKey)
+	chain, err := makeCAs(ctx, filepath.Join(path, stagingName), o, rootKey, issuingKey, logKey)
 	if err != nil {
 		return nil, err
 	}
@@ -294,11 +299,11 @@ func stageSettings(root *os.Root, s Settings) error {
 }
 
 // makeCAs signs root and intermediate, recording both in the staged ledger.
-func makeCAs(ctx context.Context, staging string, o InitOptions, rootKey, issuingKey crypto.Signer) ([2]*x509.Certificate, error) {
+func makeCAs(ctx context.Context, staging string, o InitOptions, rootKey, issuingKey, logKey crypto.Signer) ([2]*x509.Certificate, error) {
 	var made [2]*x509.Certificate
 	ledger := NewLedger(staging)
 	ledger.origin = o.Settings.origin()
-	ledger.OpenKey, ledger.newKeyURI, ledger.others = o.Open, o.LogKeyURI, []crypto.PublicKey{rootKey.Public(), issuingKey.Public()}
+	ledger.OpenKey, ledger.device, ledger.deviceURI = o.Open, logKey, o.LogKeyURI
 	root, err := ca.NewRoot(ctx, o.Root, rootKey, ledger, o.Now())
 	if err != nil {
 		return made, err
@@ -309,6 +314,20 @@ func makeCAs(ctx context.Context, staging string, o InitOptions, rootKey, issuin
 		return made, err
 	}
 	return [2]*x509.Certificate{root, chain.Leaf()}, nil
+}
+
+// newLogDevice opens or makes the ledger's key where it is to be elsewhere; nil where
+// it is a file.
+func newLogDevice(o InitOptions) (crypto.Signer, error) {
+	if o.LogKeyURI == "" {
+		return nil, nil
+	}
+	o.KeyType = ca.ECP256
+	key, err := newKey(logName, o.LogKeyURI, o)
+	if err == nil {
+		_, err = logVerifierKey(o.Settings.origin(), key.Public())
+	}
+	return key, err
 }
 
 // newKey makes the key of an authority, or opens it where a key URI says.

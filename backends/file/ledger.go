@@ -35,9 +35,11 @@ type Ledger struct {
 
 	// OpenKey opens the log's key where a key URI names it; it may be nil. It does not
 	// change once the ledger is in use.
-	OpenKey   backends.KeyOpener
-	newKeyURI string             // where the key of a log that is yet to be made shall be
-	others    []crypto.PublicKey // which it may not be
+	OpenKey backends.KeyOpener
+	// device is the key of a log that is yet to be made, where it is elsewhere, and
+	// deviceURI its name.
+	device    crypto.Signer
+	deviceURI string
 
 	turn   chan struct{} // whoever has put something into it appends for all
 	writer *tilelog.Writer

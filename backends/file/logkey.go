@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -16,7 +15,6 @@ import (
 	"github.com/meshpki/meshpki/backends/file/tilelog"
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/durable"
-	"github.com/meshpki/meshpki/internal/pemfile"
 )
 
 // The log's key is an Ed25519 key in the form of a note's signer, or one that a key
@@ -134,9 +132,9 @@ func (l *Ledger) make() (note.Signer, error) {
 // keptKey is what the directory keeps of a log's private key: the key, or its URI.
 type keptKey struct{ name, text string }
 
-// newKey makes the log's key: in a file, or where newKeyURI says.
+// newKey makes the log's key in a file, or takes the one that is elsewhere.
 func (l *Ledger) newKey() (signer note.Signer, public string, kept keptKey, err error) {
-	if l.newKeyURI == "" {
+	if l.device == nil {
 		secret, public, err := newLogKey(l.origin)
 		if err != nil {
 			return nil, "", keptKey{}, err
@@ -144,19 +142,11 @@ func (l *Ledger) newKey() (signer note.Signer, public string, kept keptKey, err 
 		signer, err := parseLogSigner([]byte(secret))
 		return signer, public, keptKey{logKeyName, secret}, err
 	}
-	key, err := l.openURI(l.newKeyURI, ca.ECP256)
-	if err != nil {
+	if public, err = logVerifierKey(l.origin, l.device.Public()); err != nil {
 		return nil, "", keptKey{}, err
 	}
-	if slices.ContainsFunc(l.others, func(pub crypto.PublicKey) bool { return pemfile.SamePublicKey(pub, key.Public()) }) {
-		return nil, "", keptKey{}, errOneKey
-	}
-	public, err = logVerifierKey(l.origin, key.Public())
-	if err != nil {
-		return nil, "", keptKey{}, err
-	}
-	signer, err = newDeviceSigner(l.origin, key)
-	return signer, public, keptKey{logURIName, l.newKeyURI}, err
+	signer, err = newDeviceSigner(l.origin, l.device)
+	return signer, public, keptKey{logURIName, l.deviceURI}, err
 }
 
 func (l *Ledger) openURI(uri string, create ca.KeyType) (crypto.Signer, error) {
