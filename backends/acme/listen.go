@@ -154,6 +154,9 @@ func (h *httpListener) present(ctx context.Context, c acme.Challenge) (func(cont
 func (h *httpListener) serveAll(l net.Listener) {
 	server := &http.Server{Handler: h, ReadHeaderTimeout: answerTime, ReadTimeout: answerTime, WriteTimeout: answerTime,
 		MaxHeaderBytes: 16 << 10, ErrorLog: log.New(io.Discard, "", 0)}
+	// A connection that outlived the listener would be answered from here still, where
+	// the next order's answer is with somebody else: another entry, or another run.
+	server.SetKeepAlivesEnabled(false)
 	// It ends when the listener is closed.
 	_ = server.Serve(l)
 }
