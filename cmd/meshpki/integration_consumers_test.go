@@ -137,12 +137,7 @@ func TestDaprSentryStarts(t *testing.T) {
 	must(t, err)
 	config := filepath.Join(dir, "config.yaml")
 	writeFile(t, config, "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata:\n  name: daprsystem\nspec:\n  mtls:\n    enabled: true\n")
-	cmd, _ := runServer(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}, pinned(t, "sentry"),
-		"--issuer-credentials", out, "--trust-domain", "cluster.local", "--config", config)
-	inside := []string{"-t", strconv.Itoa(cmd.Process.Pid), "-n"}
-	until(t, "the network of sentry", func() error {
-		return exec.Command(program(t, "nsenter"), append(inside, program(t, "ip"), "link", "set", "lo", "up")...).Run()
-	})
+	inside := startSentry(t, out, config)
 	var shown []byte
 	until(t, "sentry serves", func() (err error) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
