@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
@@ -16,6 +17,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/meshpki/meshpki/internal/spiffeid"
 )
 
 // Documents that hold certificates as values: SPIFFE bundles, and Kubernetes Secrets,
@@ -76,7 +79,7 @@ func bundleObjects(data []byte) ([]Object, error) {
 	if err := json.Unmarshal(data, &whole); err != nil {
 		return nil, fmt.Errorf("%w: it looks like a SPIFFE bundle, and is not well-formed JSON", ErrNothingFound)
 	}
-	list := whole.objects("")
+	list := whole.objects("", "")
 	if len(whole.Domains) > 0 {
 		more, err := domainBundles(whole.Domains)
 		if err != nil {
@@ -109,37 +112,48 @@ func domainBundles(data []byte) ([]Object, error) {
 			return nil, fmt.Errorf("the trust domain %s stands there twice: which of its bundles holds cannot be told", quotedSafe(name))
 		}
 		seen[name] = true
+		if td, err := spiffeid.ParseTrustDomain(name); err != nil || td.String() != name {
+			return nil, fmt.Errorf("%s in trust_domains is no trust domain", quotedSafe(name))
+		}
 		var b jwks
 		if err := d.Decode(&b); err != nil {
 			return nil, fmt.Errorf("the bundle of trust domain %s is not well formed", quotedSafe(name))
 		}
-		list = append(list, b.objects("trust domain "+name)...)
+		list = append(list, b.objects("trust domain "+name, name)...)
 	}
 	return list, nil
 }
 
+// useX509 is the use of a key of a bundle whose certificate is a root of X509-SVIDs.
+const useX509 = "x509-svid"
+
 // objects are the certificates and keys of a bundle.
-func (b jwks) objects(within string) []Object {
+func (b jwks) objects(within, domain string) []Object {
 	var list []Object
 	for i, k := range b.Keys {
-		at := strings.TrimSpace(fmt.Sprintf("%s key %d", within, i+1))
 		if len(list) > mostObjects {
 			break
 		}
+		var found []Object
 		switch {
-		case k.Use == "x509-svid" && len(k.X5C) == 0:
-			list = append(list, Object{Kind: KindCertificate, Within: at, Err: errors.New("a key for X509-SVIDs without a certificate (x5c)")})
+		case k.Use == useX509 && len(k.X5C) == 0:
+			found = []Object{{Kind: KindCertificate, Err: errors.New("a key for X509-SVIDs without a certificate (x5c)")}}
+		case k.Use == useX509 && len(k.X5C) > 1:
+			// Which of them is the root cannot be told (X509-SVID, Section 6.2).
+			found = []Object{{Kind: KindCertificate, Err: errors.New("a key for X509-SVIDs with more than one certificate (x5c)")}}
 		case len(k.X5C) > 0:
 			for _, der := range k.X5C {
-				o := objectOf(KindCertificate, der)
-				o.Within = at
-				list = append(list, o)
+				found = append(found, objectOf(KindCertificate, der))
 			}
 		default:
-			o := Object{Kind: KindPublicKey, Within: at, Label: k.Use}
+			o := Object{Kind: KindPublicKey, Label: k.Use}
 			if o.PublicKey = jwkKey(k.Kty, k.Crv, k.X, k.Y, k.N, k.E); o.PublicKey == nil {
 				o.Err = errors.New("a key of a kind that is not known here")
 			}
+			found = []Object{o}
+		}
+		for _, o := range found {
+			o.Within, o.TrustDomain, o.Use = strings.TrimSpace(fmt.Sprintf("%s key %d", within, i+1)), domain, cmp.Or(k.Use, "none")
 			list = append(list, o)
 		}
 	}

@@ -23,7 +23,7 @@ const (
 func (r *Result) explain(v *Verifier, s *search) {
 	target := s.chain[0]
 	if len(v.o.Roots) == 0 {
-		r.Findings = append(r.Findings, ruleNoRoots.broken("", "no root was given, so nothing can be trusted", "give the roots that you trust"))
+		r.Findings = append(r.Findings, v.withoutRoots(target))
 		if f, ok := checkTime(target.Certificate, placeOf(target.Certificate), v.o.At); !ok {
 			r.Findings = append(r.Findings, f)
 		}

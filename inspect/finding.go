@@ -69,6 +69,7 @@ func Rules() []Rule {
 	list = append(list, crlRules...)
 	list = append(list, ocspRules...)
 	list = append(list, conformanceRules...)
+	list = append(list, federationRules...)
 	return append(list, identityRules...)
 }
 

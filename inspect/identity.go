@@ -33,7 +33,7 @@ func identityFindings(e *examined, o Options) []Finding {
 	if o.Name != "" {
 		add(checkName(e, o.Name))
 	}
-	if o.SPIFFEID != "" || o.TrustDomain != "" {
+	if o.SPIFFEID != "" || o.TrustDomain != "" || o.within != "" {
 		for _, f := range errorsOnly(e.svidFindings()) {
 			if f.Rule == ruleSVIDPath.ID && !o.Strict {
 				// Whoever validates does not look at it (X509-SVID, Section 5.2).

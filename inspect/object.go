@@ -41,6 +41,12 @@ type Object struct {
 	// Within says where in its source it was: the entry of a keystore, the trust domain
 	// of a bundle, the object and key of a Kubernetes document; "" for none of these.
 	Within string
+	// TrustDomain is the one whose bundle it stands in, where a source has the bundles of
+	// several; "" elsewhere.
+	TrustDomain string
+	// Use is what a SPIFFE bundle has it for, "x509-svid" or "jwt-svid", "none" where it does
+	// not say; "" elsewhere.
+	Use string
 
 	Certificate *x509.Certificate
 	Request     *x509.CertificateRequest
@@ -56,11 +62,12 @@ type Object struct {
 	Err error // why it could not be read though it was found
 }
 
-// Certificates gives the certificates among objects, in their order.
+// Certificates gives the certificates among objects, in their order. Those that a
+// SPIFFE bundle has for another use than X509-SVIDs are left out: they vouch for none.
 func Certificates(objects []Object) []*x509.Certificate {
 	var certs []*x509.Certificate
 	for _, o := range objects {
-		if o.Certificate != nil {
+		if o.Certificate != nil && (o.Use == "" || o.Use == useX509) {
 			certs = append(certs, o.Certificate)
 		}
 	}

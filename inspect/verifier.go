@@ -21,6 +21,7 @@ type Verifier struct {
 	pools opinionPools
 	depth int // of the search for those who signed a CRL
 	asked map[*node]bool
+	peers map[string]*Verifier // of the options' bundles, by trust domain
 }
 
 type linkKey struct{ child, parent *node }

@@ -17,7 +17,11 @@ const (
 type Options struct {
 	Roots         []*x509.Certificate
 	Intermediates []*x509.Certificate
-	At            time.Time // the moment for which the question is asked; it must be set
+	// Bundles are roots by trust domain, bare names. Where there are any, who calls
+	// itself of a trust domain is trusted by the bundle of that one alone, must be an
+	// X509-SVID, and Roots are for all others (X509-SVID, Section 5.1).
+	Bundles map[string][]*x509.Certificate
+	At      time.Time // the moment for which the question is asked; it must be set
 
 	// What else must hold; "" or 0 asks for nothing. Any text may stand here:
 	// what cannot match does not.
@@ -48,6 +52,8 @@ type Options struct {
 	// Revoked, if set, tells whether a certificate is known to be revoked, and for
 	// which reason (RFC 5280, Section 5.3.1). A path with such a certificate is none.
 	Revoked func(*x509.Certificate) (reason string, revoked bool)
+
+	within string // the trust domain whose bundle Roots are, "" for none
 }
 
 // Nearby is a certificate that lies somewhere at hand.
@@ -121,6 +127,13 @@ func Verify(source string, target *x509.Certificate, o Options) Result {
 // between it and a root, beside what the options name. A target that crypto/x509
 // could not read has no place here: see Unreadable.
 func (v *Verifier) Verify(source string, target *x509.Certificate, between []*x509.Certificate) Result {
+	if len(v.o.Bundles) > 0 {
+		return v.federated(source, target, between)
+	}
+	return v.verify(source, target, between)
+}
+
+func (v *Verifier) verify(source string, target *x509.Certificate, between []*x509.Certificate) Result {
 	o := v.o
 	e := examine(target, o.At)
 	r := Result{

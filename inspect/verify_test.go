@@ -58,6 +58,7 @@ func brokenPaths(t *testing.T) map[string]pathCase {
 	brokenLists(t, add)
 	brokenAnswers(t, add)
 	brokenConforming(t, add)
+	brokenFederation(t, add)
 	return cases
 }
 

@@ -110,7 +110,7 @@ func TestHelpExamples(t *testing.T) {
 
 // TestFlagHelp: what a flag takes is named in capitals, or as the words to choose from.
 func TestFlagHelp(t *testing.T) {
-	value := regexp.MustCompile(`^([A-Z][A-Z-]*|[a-z0-9:<>A-Z|-]+)$`)
+	value := regexp.MustCompile(`^([A-Z][A-Z=-]*|[a-z0-9:<>A-Z|-]+)$`)
 	walk(root(), func(c *command) {
 		for _, f := range c.flags {
 			described := describeFlag(f)

@@ -247,15 +247,17 @@ func probeCredential(ctx context.Context, authority ca.Authority, domain, name s
 
 // trust verifies what was served, by the server's name.
 func (p *prober) trust(served *inspect.Served) (*inspect.Result, error) {
-	roots, err := p.c.certificates(p.c.values("roots"))
-	if err != nil {
-		return nil, err
+	var q question
+	for _, name := range p.c.values("roots") {
+		if err := p.c.addRoots(&q, name, ""); err != nil {
+			return nil, err
+		}
 	}
 	name := p.options.ServerName
 	if name == "" {
 		name = p.options.Endpoint.Host
 	}
-	r := inspect.Verify(p.options.Endpoint.String(), served.Chain[0], inspect.Options{Roots: roots, Intermediates: served.Chain[1:],
+	r := inspect.Verify(p.options.Endpoint.String(), served.Chain[0], inspect.Options{Roots: q.Roots, Bundles: q.Bundles, Intermediates: served.Chain[1:],
 		At: p.c.env.Now(), Name: name, EKU: inspect.EKUServerAuth})
 	return &r, nil
 }

@@ -20,7 +20,8 @@ func verifyCommand() *command {
 		args:    "SOURCE…",
 		about: "Verifies each source's first certificate, and every other in it that issued none of them, against roots: " +
 			"those of --roots, or the directory's bundle. The other certificates of the file, and those of --intermediates, " +
-			"may stand between; they never become roots. The system's roots are used only with --system-roots. With the directory's own roots, what its " +
+			"may stand between; they never become roots. With --spiffe-bundle, who has a SPIFFE ID is trusted by the bundle of its own " +
+			"trust domain alone. The system's roots are used only with --system-roots. With the directory's own roots, what its " +
 			"ledger knows to be revoked is not trusted.\n\n" +
 			sourceHelp + "\n\nIt fails closed: roots that cannot be read are exit 1, no roots at all exit 2.",
 		examples: []example{
@@ -36,6 +37,7 @@ func verifyCommand() *command {
 		flags: commonForms("the form of the answer: `text|json|junit|sarif|github|nagios` (default text)", inCluster(
 			many("roots", "trust the certificates in `SOURCE`; may be repeated"),
 			many("intermediates", "use the certificates in `FILE` between; may be repeated"),
+			many("spiffe-bundle", "trust the bundle in `TRUST-DOMAIN=SOURCE` for SPIFFE IDs of that trust domain alone; may be repeated"),
 			toggle("system-roots", "trust the roots of this machine, beside those of --roots"),
 			text("at", "judge as of `TIME`: RFC 3339, or a duration from now; A..B asks about every moment between"),
 			text("name", "it must be valid for this DNS `NAME` or IP address"),

@@ -56,8 +56,7 @@ func (c *call) question(ctx context.Context) (*question, error) {
 		return nil, err
 	}
 	q.Nearby = c.nearby()
-	q.Roots, q.Revoked, err = c.roots(ctx)
-	return q, err
+	return q, c.readTrust(ctx, q)
 }
 
 // nearby are the certificates of the directory's authorities, for a fix to point to.
@@ -173,44 +172,6 @@ func (c *call) readStatus(q *question) error {
 		q.OCSPIssuer = certs[0]
 	}
 	return nil
-}
-
-// roots are those of --roots and of --system-roots, else the directory's bundle;
-// without any the question cannot be asked. With the directory's bundle goes what
-// its ledger knows to be revoked.
-func (c *call) roots(ctx context.Context) ([]*x509.Certificate, func(*x509.Certificate) (string, bool), error) {
-	var list []*x509.Certificate
-	if c.Bool("system-roots") {
-		system, err := c.systemRoots()
-		if err != nil {
-			return nil, nil, err
-		}
-		list = system
-	}
-	if c.IsSet("roots") {
-		certs, err := c.certificates(c.values("roots"))
-		return append(list, certs...), nil, err
-	}
-	if len(list) > 0 {
-		return list, nil, nil
-	}
-	d, err := c.openIfThere()
-	if err != nil {
-		return nil, nil, err
-	}
-	if d == nil {
-		return nil, nil, usagef("there are no roots to verify against").
-			withHint("--roots FILE names them; without it they are those of the directory, and there is none at %s", c.dir())
-	}
-	revoked, err := d.Ledger().Revoked(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	bundle, err := d.Bundle()
-	return bundle, func(cert *x509.Certificate) (string, bool) {
-		e, gone := revoked.Certificate(cert)
-		return e.Reason, gone
-	}, err
 }
 
 // systemBundles are the files in which systems keep the roots that they trust, the
