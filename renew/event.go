@@ -36,6 +36,8 @@ type Result struct {
 	Err error
 	// Alarm says that a target is pending for longer than its confirmation allows.
 	Alarm bool
+	// AlarmAt is from when on it is; zero where nothing is waited for.
+	AlarmAt time.Time
 	// Failures counts passes in a row that failed, the first of them at Since. Next is
 	// when a daemon tries again.
 	Failures int

@@ -16,12 +16,14 @@ type Stands struct {
 	Ends, Due time.Time
 	Failures  int
 	Problem   string // others' text may be in it
-	Alarm     bool   // it is not served, for longer than its confirmation allows
+	// AlarmAt is from when on it is not served for longer than its confirmation allows,
+	// if it is not by then; zero where nothing is waited for.
+	AlarmAt time.Time
 }
 
 // Stands is what is remembered of a result.
 func (r Result) Stands() Stands {
-	s := Stands{Name: r.Name, Standing: r.Standing, Failures: r.Failures, Alarm: r.Alarm, Due: r.Decision.At}
+	s := Stands{Name: r.Name, Standing: r.Standing, Failures: r.Failures, AlarmAt: r.AlarmAt, Due: r.Decision.At}
 	if r.Err != nil {
 		s.Problem = r.Err.Error()
 	}

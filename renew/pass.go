@@ -308,7 +308,8 @@ func (p *pass) remembered(ctx context.Context, t *Target, res *Result) {
 		res.Next = m.Served.Add(keptWhole) // what is remembered is taken away then
 	}
 	w := &work{r: p.r, t: t, m: m, now: p.r.Now()}
-	res.Steps, res.Alarm = w.steps(), w.alarm()
+	res.Steps = w.steps()
+	res.AlarmAt, res.Alarm = w.alarm()
 	if m.Confirm != nil {
 		res.Confirm = m.Confirm.Problem
 	}
@@ -397,11 +398,13 @@ func (p *pass) unfinished(ctx context.Context, w *work, err error) Result {
 		w.result.Err = err
 		return w.result
 	}
-	w.m.failed(err.Error(), w.now, p.r.Backoff, w.failure())
+	// The work itself may have taken longer than the wait.
+	w.m.failed(err.Error(), p.r.Now(), p.r.Backoff, w.failure())
 	if written := p.r.remember(ctx, w.t, w.m); written != nil {
 		err = errors.Join(err, written)
 	}
-	w.result.Err, w.result.Alarm = err, w.alarm()
+	w.result.Err = err
+	w.result.AlarmAt, w.result.Alarm = w.alarm()
 	w.result.Failures, w.result.Since, w.result.Next = w.m.Failures, w.m.Since, w.m.Next
 	w.emit(EventFailed, w.m.Problem, err)
 	return w.result

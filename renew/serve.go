@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/pemfile"
@@ -173,8 +174,12 @@ func (w *work) steps() []StepStanding {
 	return out
 }
 
-// alarm tells whether the certificate has been unserved for too long.
-func (w *work) alarm() bool {
-	return w.t.Confirm != nil && w.m.holding() && w.t.Confirm.Within > 0 && !w.m.Begun.IsZero() &&
-		w.now.After(w.m.Begun.Add(w.t.Confirm.Within))
+// alarm is from when on the certificate is unserved for too long, and whether it is
+// that by now; zero where nothing is waited for.
+func (w *work) alarm() (at time.Time, rung bool) {
+	if w.t.Confirm == nil || !w.m.holding() || w.t.Confirm.Within <= 0 || w.m.Begun.IsZero() {
+		return time.Time{}, false
+	}
+	at = w.m.Begun.Add(w.t.Confirm.Within)
+	return at, w.r.Now().After(at)
 }

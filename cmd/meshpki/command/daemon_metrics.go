@@ -100,7 +100,7 @@ func (d *daemon) ill() string {
 		switch {
 		case !s.Ends.IsZero() && !s.Ends.After(now):
 			return s.Name + ": its certificate has expired"
-		case s.Alarm:
+		case !s.AlarmAt.IsZero() && now.After(s.AlarmAt):
 			return s.Name + ": its certificate is not served, for too long"
 		}
 	}
