@@ -46,6 +46,7 @@ func firstPID(t *testing.T, out []byte) int {
 }
 
 func TestTimeLimit(t *testing.T) {
+	t.Parallel()
 	s := hook(t, "hang")
 	s.Timeout = limit
 	out, err := s.Run(t.Context(), hookFacts())
