@@ -70,6 +70,7 @@ type Publication struct {
 	Kind, Namespace, Name, Signer string
 	// Key is the ConfigMap's.
 	Key, Text string
-	// Force takes over what another manager has.
-	Force bool
+	// Force takes over what another manager has; DryRun changes nothing, and only tells
+	// whether it would.
+	Force, DryRun bool
 }

@@ -14,6 +14,9 @@ import (
 // errNoPrevious says that a place keeps nothing to go back to.
 var errNoPrevious = errors.New("it keeps no previous set with its key")
 
+// errNoHistory says that a place is of a kind that never keeps a previous set.
+var errNoHistory = errors.New("it keeps one set, and none before it: a private key that is replaced stays nowhere")
+
 // Rollback lays out again what a target had before, in all of its places: the key
 // and the certificate of the previous generation, with the roots that are trusted
 // now. It refuses what has expired or is revoked, and places that would go back to
@@ -101,7 +104,7 @@ func previous(ctx context.Context, t *Target) (*issue.Credential, error) {
 func previousAt(ctx context.Context, t *Target, p Place) (*issue.Credential, error) {
 	h, ok := p.Store.(issue.Historian)
 	if !ok {
-		return nil, errNoPrevious
+		return nil, errNoHistory
 	}
 	set, _, err := h.Previous(ctx)
 	if errors.Is(err, fs.ErrNotExist) {

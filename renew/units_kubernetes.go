@@ -18,6 +18,10 @@ type Cluster struct {
 	// Secrets and Rollouts are what is written and restarted, by namespace.
 	Secrets  map[string][]string
 	Rollouts map[string][]Rollout
+	// Maps are the ConfigMaps that roots are published in, by namespace; Bundles are the
+	// ClusterTrustBundles, and Attested the signers that some of them belong to.
+	Maps              map[string][]string
+	Bundles, Attested []string
 	// Local says that a CA of the state directory signs: one replica, with a volume.
 	Local bool
 	// Signers are the cluster's own that are asked.
@@ -35,7 +39,11 @@ type Cluster struct {
 	Shortest time.Duration
 }
 
-const metricsPort = 9464
+const (
+	metricsPort = 9464
+	// component is the label that tells the pods of a daemon from those of single passes.
+	component = "app.kubernetes.io/component"
+)
 
 // Objects are the files: a kind each, in the order in which they are to be applied.
 func (c Cluster) Objects() []UnitFile {
@@ -107,6 +115,9 @@ func (c Cluster) rbac() string {
 	for ns, names := range c.Secrets {
 		rules[ns] += rule("", "secrets", names, "get", "patch") + rule("", "secrets", nil, "create")
 	}
+	for ns, names := range c.Maps {
+		rules[ns] += rule("", "configmaps", names, "get", "patch") + rule("", "configmaps", nil, "create")
+	}
 	for ns, list := range c.Rollouts {
 		for kind := range strings.FieldsSeq(RolloutKinds) {
 			var names []string
@@ -122,34 +133,39 @@ func (c Cluster) rbac() string {
 	}
 	if !c.Local {
 		rules[c.Namespace] += rule("", "secrets", []string{c.Name + "-state"}, "get", "patch")
-		if !strings.Contains(rules[c.Namespace], `"create"`) {
+		if len(c.Secrets[c.Namespace]) == 0 {
 			rules[c.Namespace] += rule("", "secrets", nil, "create")
-		}
-		if c.Daemon {
-			rules[c.Namespace] += rule("coordination.k8s.io", "leases", []string{c.Name}, "get", "update") + rule("coordination.k8s.io", "leases", nil, "create")
 		}
 	}
 	var docs []string
 	for _, ns := range slices.Sorted(maps.Keys(rules)) {
-		docs = append(docs, c.role("", ns, rules[ns]))
+		docs = append(docs, c.role("", c.Name, ns, rules[ns]))
+	}
+	if c.Daemon && !c.Local {
+		// Of its own, so that no other variant takes it away.
+		docs = append(docs, c.role("", c.Name+"-leader", c.Namespace,
+			rule("coordination.k8s.io", "leases", []string{c.Name}, "get", "update")+rule("coordination.k8s.io", "leases", nil, "create")))
 	}
 	if len(c.Signers) > 0 {
-		docs = append(docs, c.role("Cluster", "", "# "+strings.Join(c.Signers, ", ")+"\n"+
+		docs = append(docs, c.role("Cluster", c.Namespace+"-"+c.Name, "", "# "+strings.Join(c.Signers, ", ")+"\n"+
 			rule("certificates.k8s.io", "certificatesigningrequests", nil, "create", "get", "delete")+
 			rule("certificates.k8s.io", "clustertrustbundles", nil, "get", "list")))
+	}
+	if len(c.Bundles) > 0 {
+		rules := rule("certificates.k8s.io", "clustertrustbundles", c.Bundles, "get", "patch") + rule("certificates.k8s.io", "clustertrustbundles", nil, "create")
+		if len(c.Attested) > 0 {
+			rules += rule("certificates.k8s.io", "signers", c.Attested, "attest")
+		}
+		docs = append(docs, c.role("Cluster", c.Namespace+"-"+c.Name+"-roots", "", rules))
 	}
 	return strings.Join(docs, "---\n")
 }
 
 // role is a Role, or a ClusterRole, with its binding.
-func (c Cluster) role(prefix, namespace, rules string) string {
+func (c Cluster) role(prefix, name, namespace, rules string) string {
 	at := ""
 	if namespace != "" {
 		at = ", namespace: " + namespace
-	}
-	name := c.Name
-	if prefix != "" {
-		name = c.Namespace + "-" + c.Name
 	}
 	return fmt.Sprintf("apiVersion: rbac.authorization.k8s.io/v1\nkind: %sRole\nmetadata: {name: %s%s}\nrules:\n%s", prefix, name, at, rules) +
 		fmt.Sprintf("---\napiVersion: rbac.authorization.k8s.io/v1\nkind: %sRoleBinding\nmetadata: {name: %s%s}\n", prefix, name, at) +
@@ -181,20 +197,23 @@ func literal(text, indent string) string {
 	return b.String()
 }
 
-// networkPolicy lets nothing in but scrapes, and out to names, the API server and
-// whoever signs: their ports, for their addresses are not known here.
+// networkPolicy lets nothing in, and out to names, the API server and whoever signs:
+// their ports, for their addresses are not known here. A daemon is scraped by a policy
+// of its own, so that no other variant takes it away.
 func (c Cluster) networkPolicy() string {
-	in := "  ingress: []\n"
-	if c.Daemon {
-		in = fmt.Sprintf("  ingress:\n  - ports: [{port: %d}]                      # scrapes and probes\n", metricsPort)
-	}
 	out := "  - ports: [{port: 443}, {port: 6443}]          # the API server\n"
 	if !c.Local {
 		out = "  - ports: [{port: 443}, {port: 6443}, {port: 8200}]   # the API server, and who signs\n"
 	}
-	return c.object("networking.k8s.io/v1", "NetworkPolicy", c.Name) + "spec:\n" +
-		"  podSelector: {matchLabels: {app.kubernetes.io/name: " + c.Name + "}}\n  policyTypes: [Ingress, Egress]\n" + in +
+	policy := c.object("networking.k8s.io/v1", "NetworkPolicy", c.Name) + "spec:\n" +
+		"  podSelector: {matchLabels: {app.kubernetes.io/name: " + c.Name + "}}\n  policyTypes: [Ingress, Egress]\n  ingress: []\n" +
 		"  egress:\n  - ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]\n" + out
+	if !c.Daemon {
+		return policy
+	}
+	return policy + "---\n" + c.object("networking.k8s.io/v1", "NetworkPolicy", c.Name+"-metrics") + "spec:\n" +
+		"  podSelector: {matchLabels: {app.kubernetes.io/name: " + c.Name + ", " + component + ": daemon}}\n  policyTypes: [Ingress]\n" +
+		fmt.Sprintf("  ingress:\n  - ports: [{port: %d}]                      # scrapes and probes\n", metricsPort)
 }
 
 func (c Cluster) volume() string {
@@ -203,7 +222,7 @@ func (c Cluster) volume() string {
 }
 
 func (c Cluster) podMonitor() string {
-	return c.object("monitoring.coreos.com/v1", "PodMonitor", c.Name) + "spec:\n  selector: {matchLabels: {app.kubernetes.io/name: " + c.Name + "}}\n" +
+	return c.object("monitoring.coreos.com/v1", "PodMonitor", c.Name) + "spec:\n  selector: {matchLabels: {app.kubernetes.io/name: " + c.Name + ", " + component + ": daemon}}\n" +
 		"  podMetricsEndpoints: [{port: metrics}]\n"
 }
 

@@ -37,16 +37,16 @@ func (c Cluster) pod(indent string) string {
 	if c.Local {
 		state = "persistentVolumeClaim: {claimName: " + c.Name + "}"
 	}
-	more, restart := "", "restartPolicy: Never\n"
+	more, restart, part := "", "restartPolicy: Never\n", "pass"
 	if c.Daemon {
-		restart = ""
+		restart, part = "", "daemon"
 		more = fmt.Sprintf("  ports: [{name: metrics, containerPort: %d}]\n  livenessProbe: {tcpSocket: {port: metrics}, periodSeconds: 30}\n"+
 			"  readinessProbe: {httpGet: {path: /healthz, port: metrics}, periodSeconds: 30}\n", metricsPort)
 	}
 	if len(c.Env) > 0 {
 		more += "  env:\n" + environ(c.Env)
 	}
-	text := fmt.Sprintf("metadata:\n  labels: {app.kubernetes.io/name: %s}\n  annotations: {meshpki.github.io/manifest: %s}\nspec:\n", c.Name, word(c.mark())) +
+	text := fmt.Sprintf("metadata:\n  labels: {app.kubernetes.io/name: %s, %s: %s}\n  annotations: {meshpki.github.io/manifest: %s}\nspec:\n", c.Name, component, part, word(c.mark())) +
 		shift(restart+"serviceAccountName: "+c.Name+"\nautomountServiceAccountToken: true\nsecurityContext: "+podSecurity+"\ncontainers:\n- name: meshpki\n  image: "+word(c.Image)+
 			"\n  args: "+words(c.args())+"\n"+more+"  resources: "+containerNeeds+"\n  securityContext: "+containerSecurity+"\n  volumeMounts:\n"+
 			"  - {name: state, mountPath: /state}\n"+

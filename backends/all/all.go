@@ -54,14 +54,16 @@ func Registry() *backends.Registry {
 			"k8s": clusters.Sources,
 		},
 		Checks: map[string]func(context.Context, string, backends.Options, []backends.Want) ([]backends.Check, error){
-			"acme":   acme.Check,
-			"awspca": awspca.Check,
-			"vault":  vault.Check,
+			"acme":       acme.Check,
+			"awspca":     awspca.Check,
+			"kubernetes": clusters.Check,
+			"vault":      vault.Check,
 		},
 		Suggests: map[string]func(string, backends.Options, []backends.Want) ([]backends.Suggestion, error){
-			"acme":   acme.Suggest,
-			"awspca": awspca.Suggest,
-			"vault":  vault.Suggest,
+			"acme":       acme.Suggest,
+			"awspca":     awspca.Suggest,
+			"kubernetes": clusters.Suggest,
+			"vault":      vault.Suggest,
 		},
 		Stores: map[string]func(string, backends.Options) (issue.Store, error){
 			"file": func(path string, _ backends.Options) (issue.Store, error) {

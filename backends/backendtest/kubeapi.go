@@ -156,6 +156,9 @@ func kubePathOf(path string) kubePath {
 var kubeVerbs = map[string]string{http.MethodGet: "get", http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch", http.MethodDelete: "delete"}
 
 func (k *KubeAPI) serve(r *http.Request, body []byte) (any, int, *status) {
+	if answer := k.review(r.URL.Path, body); answer != nil {
+		return answer, 201, nil
+	}
 	p := kubePathOf(r.URL.Path)
 	verb := kubeVerbs[r.Method]
 	if verb == "get" && p.name == "" {
@@ -191,6 +194,30 @@ func (k *KubeAPI) serve(r *http.Request, body []byte) (any, int, *status) {
 		return k.delete(p, was, sent)
 	}
 	return k.change(r, p, was, sent, manager)
+}
+
+// review answers what is asked about the server and the asker; nil where nothing of
+// that is.
+func (k *KubeAPI) review(path string, body []byte) any {
+	switch path {
+	case "/version":
+		return map[string]any{"major": "1", "minor": "34", "gitVersion": "v1.34.4"}
+	case "/apis/authentication.k8s.io/v1/selfsubjectreviews":
+		return map[string]any{"status": map[string]any{"userInfo": map[string]any{"username": "test"}}}
+	case "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews":
+		var asked struct {
+			Spec struct {
+				Of struct{ Group, Resource, Verb, Namespace, Name string } `json:"resourceAttributes"`
+			} `json:"spec"`
+		}
+		of := &asked.Spec.Of
+		if json.Unmarshal(body, &asked) != nil {
+			return nil
+		}
+		resource := strings.TrimSuffix(of.Resource+"."+of.Group, ".")
+		return map[string]any{"status": map[string]any{"allowed": k.Deny == nil || !k.Deny(of.Verb, resource, of.Namespace, of.Name)}}
+	}
+	return nil
 }
 
 func (k *KubeAPI) notFound(p kubePath) *status {

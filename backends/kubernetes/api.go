@@ -49,12 +49,15 @@ type thing struct {
 	namespace      string // "" of what belongs to the whole cluster
 	name           string // "" of all
 	sub            string // scale
+	at             string // the path of what is no object
 }
 
 // String is the thing as people call it.
 func (t thing) String() string {
 	s := t.kind
 	switch {
+	case t.at != "":
+		return s
 	case t.name == "" && t.namespace != "":
 		return s + "s of namespace " + t.namespace
 	case t.name == "":
@@ -67,6 +70,9 @@ func (t thing) String() string {
 
 // path is where the API server has the thing; of a thing to be created, where all are.
 func (t thing) path(create bool) string {
+	if t.at != "" {
+		return t.at
+	}
 	p := path.Join("api", t.version)
 	if t.group != "" {
 		p = path.Join("apis", t.group, t.version)
@@ -93,7 +99,7 @@ type call struct {
 // verb is what RBAC calls it.
 func (c call) verb() string {
 	switch {
-	case c.method == http.MethodGet && c.about.name == "":
+	case c.method == http.MethodGet && c.about.name == "" && c.about.at == "":
 		return "list"
 	case c.method == http.MethodGet:
 		return "get"

@@ -252,7 +252,7 @@ func (s *Signer) Roots(ctx context.Context) ([]*x509.Certificate, error) {
 		return nil, err
 	}
 	var last error
-	for _, version := range []string{"v1", "v1beta1"} {
+	for _, version := range bundleVersions {
 		roots, err := s.bundles(ctx, c, version)
 		if len(roots) > 0 || err != nil && !noResource(err) {
 			return roots, err
@@ -279,7 +279,7 @@ func (s *Signer) bundles(ctx context.Context, c *client, version string) ([]*x50
 			Bundle string `json:"trustBundle"`
 		} `json:"spec"`
 	}
-	at := thing{group: "certificates.k8s.io", version: version, resource: "clustertrustbundles", kind: "ClusterTrustBundle", name: s.settings.TrustBundle}
+	at := bundleAt(version, s.settings.TrustBundle)
 	var items struct {
 		Items []bundle `json:"items"`
 	}

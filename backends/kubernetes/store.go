@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -41,21 +40,40 @@ var (
 )
 
 const (
-	labelForm  = `[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?`
-	nameForm   = labelForm + `(?:\.` + labelForm + `)*`
-	longestRef = 253
+	longestLabel = 63
+	longestName  = 253
 )
 
 // parsePlace reads namespace/name.
 func parsePlace(rest string) (namespace, name string, err error) {
 	namespace, name, _ = strings.Cut(rest, "/")
-	ok := regexp.MustCompile(`^`+labelForm+`$`).MatchString(namespace) &&
-		len(name) <= longestRef && regexp.MustCompile(`^`+nameForm+`$`).MatchString(name)
-	if !ok {
+	if !isLabel(namespace) || !isName(name) {
 		return "", "", &backends.RefError{Ref: "k8s://" + rest,
 			Problem: "is no place: k8s://<namespace>/<secret> is expected, both of lower-case letters, digits and '-' (RFC 1123, Section 2.1)"}
 	}
 	return namespace, name, nil
+}
+
+// isLabel tells whether a text is a label of lower-case letters, digits and '-', with
+// neither '-' at an end (RFC 1123, Section 2.1).
+func isLabel(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' && i > 0 && i < len(s)-1) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= longestLabel
+}
+
+// isName tells whether a text is labels with dots in between.
+func isName(s string) bool {
+	for label := range strings.SplitSeq(s, ".") {
+		if !isLabel(label) {
+			return false
+		}
+	}
+	return len(s) <= longestName
 }
 
 // Store gives the place of a reference, namespace/name. Nothing is asked yet.
@@ -296,12 +314,22 @@ const (
 	mostBytes  = 1 << 20
 )
 
+// isKey tells whether a Secret can have a key of that name.
+func isKey(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_') {
+			return false
+		}
+	}
+	return name != "" && len(name) <= longestKey && name != "." && !strings.HasPrefix(name, "..")
+}
+
 // checkSet refuses what no Secret can keep.
 func checkSet(want issue.Set) error {
-	keyForm := regexp.MustCompile(`^[-._a-zA-Z0-9]+$`)
 	total := 0
 	for _, name := range want.Files.Names() {
-		if !keyForm.MatchString(name) || len(name) > longestKey || name == "." || strings.HasPrefix(name, "..") {
+		if !isKey(name) {
 			return fmt.Errorf("%q is no key of a Secret: letters, digits, '-', '_' and '.' are expected", name)
 		}
 		total += len(want.Files[name].Data)

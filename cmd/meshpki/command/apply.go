@@ -140,6 +140,9 @@ func (a *applying) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if k.publications(ctx, false, c.sayPublished) > 0 {
+		a.failed = true
+	}
 	err = k.pass(ctx, r, last, renew.Options{
 		Replace: func(other string) bool { return c.Bool("force") || a.doomed[other] },
 		Wants:   func(t *renew.Target, _ renew.Decision) bool { return !a.removes(t) },

@@ -39,6 +39,7 @@ func backendCheckCommand() *command {
 		examples: []example{
 			{"the authority of the directory", "meshpki backend check local"},
 			{"what an administrator of Vault has to set", "meshpki backend check vault:pki/mesh --suggest"},
+			{"the rights that a signer of a cluster asks for", "meshpki backend check kubernetes:example.com/mesh --suggest"},
 		},
 		exits: []exit{
 			{codeDone, "all of it holds; there may be warnings"},
@@ -46,7 +47,7 @@ func backendCheckCommand() *command {
 			{codeUsage, "the reference or the manifest is wrong; nothing was attempted"},
 			{codeNo, "something does not hold; each is named, with its remedy"},
 		},
-		flags: common(toggle("suggest", "print the settings there that would do")),
+		flags: common(inCluster(toggle("suggest", "print the settings there that would do"))...),
 		run:   runBackendCheck,
 	}
 }

@@ -28,16 +28,19 @@ func bundleCommand() *command {
 		summary: "print the trust bundle: the roots",
 		about: "Prints the roots that services are to trust: as PEM, one after the other, or as what some consumer reads. jks and " +
 			"pkcs12 are trust stores, with the password changeit unless a file names another. spiffe is a SPIFFE bundle, whose " +
-			"sequence number follows the clock. cluster-trust-bundle, trust-manager and configmap are Kubernetes manifests.",
+			"sequence number follows the clock. cluster-trust-bundle, trust-manager and configmap are Kubernetes manifests.\n\n" +
+			"--publish keeps them in an object of a cluster instead, and records that, so that a rotation of the root waits until " +
+			"it has the next bundle. What the manifest names under publish is kept fresh by every pass.",
 		examples: []example{
 			{"for a client", "meshpki ca bundle > roots.pem"},
 			{"into a file, whole or not at all", "meshpki ca bundle --out bundle.pem"},
 			{"for Java", "meshpki ca bundle --as pkcs12 --out truststore.p12"},
 			{"for every namespace of a cluster", "meshpki ca bundle --as trust-manager"},
+			{"where every pod of a namespace can mount them", "meshpki ca bundle --publish configmap:prod/mesh-roots"},
 			{"for somebody who is to have the next one too", "meshpki ca bundle --record partner --out partner.pem"},
 		},
-		exits: exitsOf(codeDone, codeFailed, codeUsage, codeNo),
-		flags: common(
+		exits: exitsOf(codeDone, codeFailed, codeUsage, codeNo, codeRefused),
+		flags: common(toCluster(
 			text("as", "the bundle's form: `"+strings.Join(layout.BundleForms(), "|")+"` (default pem)"),
 			text("out", "write it to `FILE` instead of standard output"),
 			toggle("force", "replace the file"),
@@ -49,7 +52,8 @@ func bundleCommand() *command {
 			text("field", "the `KEY` under which the roots stand in a ConfigMap (default ca.crt)"),
 			text("signer", "the `SIGNER` to whom a ClusterTrustBundle belongs, as example.com/mesh"),
 			text("refresh-hint", "how often readers of a SPIFFE bundle are to look again, a `DURATION` (default 5m)"),
-		),
+			many("publish", "keep them in this `OBJECT` of a cluster: configmap:NAMESPACE/NAME or clustertrustbundle:NAME; may be repeated"),
+		)...),
 		run: runBundle,
 	}
 }
@@ -57,6 +61,9 @@ func bundleCommand() *command {
 func runBundle(ctx context.Context, c *call) error {
 	if _, err := c.arguments(0, 0, ""); err != nil {
 		return err
+	}
+	if refs := c.values("publish"); len(refs) > 0 {
+		return c.publishBundle(ctx, refs)
 	}
 	form := c.or("as", "pem")
 	if err := oneOf("as", form, layout.BundleForms()); err != nil {

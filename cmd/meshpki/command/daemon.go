@@ -133,10 +133,13 @@ func (d *daemon) now() *care {
 
 func (d *daemon) listed() int { return len(d.now().listed) }
 
-// candidates gives everything under care, or what has these names.
-func (d *daemon) candidates(_ context.Context, names map[string]bool) (iter.Seq[renew.Candidate], error) {
+// candidates gives everything under care, or what has these names. A look at everything
+// begins with it, and sees to what is published, too.
+func (d *daemon) candidates(ctx context.Context, names map[string]bool) (iter.Seq[renew.Candidate], error) {
 	k := *d.now()
-	if names != nil {
+	if names == nil {
+		k.publications(ctx, false, d.published)
+	} else {
 		k.names = map[string]bool{}
 		for name := range names {
 			service, namespace, _ := strings.Cut(name, ".")
@@ -144,6 +147,15 @@ func (d *daemon) candidates(_ context.Context, names map[string]bool) (iter.Seq[
 		}
 	}
 	return k.candidates()
+}
+
+// published is told of each publication that was changed, or could not be.
+func (d *daemon) published(ref string, err error) {
+	if err != nil {
+		d.told.problem(d.c.env.Now(), "publish", err)
+		return
+	}
+	d.told.note(d.c.env.Now(), "published", ref)
 }
 
 // renewer is the one of a single pass, with what a daemon has besides.

@@ -29,6 +29,7 @@ var documents = []struct {
 	{ui.Authorities{}, true},
 	{ui.AuthorityShown{}, false},
 	{ui.Bundle{}, false},
+	{ui.Published{}, true},
 	{ui.CARequested{}, false},
 	{ui.CASigned{}, false},
 	{ui.CAImported{}, false},

@@ -117,6 +117,7 @@ func (k *care) plan(ctx context.Context) (*planned, error) {
 	if err != nil || failed != nil {
 		return nil, cmp.Or(err, failed)
 	}
+	k.publications(ctx, true, p.unpublished)
 	p.advise(k.blindPods(ctx, targets))
 	p.inherit()
 	if err := k.planAbandoned(ctx, p, r.Memory); err != nil {

@@ -148,6 +148,10 @@ func (k *care) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	unpublished := 0
+	if !doc.DryRun && k.names == nil { // before what is signed under new roots
+		unpublished = k.publications(ctx, false, c.sayPublished)
+	}
 	var all []renew.Stands
 	err = k.pass(ctx, r, last, renew.Options{DryRun: doc.DryRun, Force: c.Bool("force"), Each: func(res renew.Result) {
 		report.Count(res)
@@ -181,7 +185,7 @@ func (k *care) once(ctx context.Context) error {
 			return err
 		}
 	}
-	if !doc.DryRun && report.Bad() > 0 {
+	if !doc.DryRun && report.Bad()+unpublished > 0 {
 		return errPartial
 	}
 	return nil

@@ -55,7 +55,7 @@ func (c *call) unitsKubernetes() error {
 	if c.Bool("pod") {
 		return c.sidecar(renew.Sidecar{Image: image, Backend: orElse(backend, orElse(c.String("backend"), backendOf(k.m))), Namespace: namespace, Env: env, Manifest: manifest})
 	}
-	cluster := renew.Cluster{Namespace: namespace, Name: "meshpki", Image: image, Manifest: manifest, Secrets: map[string][]string{}, Rollouts: map[string][]renew.Rollout{},
+	cluster := renew.Cluster{Namespace: namespace, Name: "meshpki", Image: image, Manifest: manifest, Secrets: map[string][]string{}, Maps: map[string][]string{}, Rollouts: map[string][]renew.Rollout{},
 		Daemon: c.Bool("daemon"), Replicas: 2, Env: env, Monitor: c.Bool("monitor"), Kustomize: c.Bool("kustomize")}
 	if c.IsSet("replicas") {
 		if cluster.Replicas = c.Int("replicas"); cluster.Replicas < 1 {
@@ -159,10 +159,26 @@ func (k *care) clusterNeeds(to *renew.Cluster, backend string) error {
 			to.Shortest = life.Lifetime
 		}
 	}
+	k.clusterPublishes(to)
 	if len(elsewhere) > 0 {
 		return usagef("the places %s are no Secrets: a pod has no directories that last", ui.List(elsewhere, 3)).withHint("k8s://<namespace>/<secret> is a place in a cluster")
 	}
 	return nil
+}
+
+// clusterPublishes finds what has to be granted for the roots.
+func (k *care) clusterPublishes(to *renew.Cluster) {
+	for _, p := range k.m.Publish {
+		pub := publicationOf(p.To, p.Key)
+		if pub.Kind == "ConfigMap" {
+			to.Maps[pub.Namespace] = append(to.Maps[pub.Namespace], pub.Name)
+			continue
+		}
+		to.Bundles = append(to.Bundles, pub.Name)
+		if pub.Signer != "" && !slices.Contains(to.Attested, pub.Signer) {
+			to.Attested = append(to.Attested, pub.Signer)
+		}
+	}
 }
 
 // sidecar says what a pod with a certificate of its own needs.

@@ -68,6 +68,13 @@ func (*TokenAuth) wordless() string {
 	return "a secret does not stand in a manifest: name the file that holds it"
 }
 
+func (p *Publication) check(c cursor) *Error {
+	if p.Key != "" && strings.HasPrefix(p.To, "clustertrustbundle:") {
+		return c.wrong("key", "a ClusterTrustBundle has no keys: it holds the roots and nothing else")
+	}
+	return nil
+}
+
 func (s *Service) check(c cursor) *Error {
 	if s.Identity != "kuma" && s.Identity != "consul" {
 		const allowed = "%s has a '_' in it, which only the identities kuma and consul allow"

@@ -54,6 +54,8 @@ var forms = map[string]form{
 	"listen address": {checkListen, `^[0-9A-Za-z.:_\[\]-]*[0-9]$`},
 	"ARN":            {checkARN, arnPattern},
 	"signer name":    {checkSignerName, signerPattern},
+	"publication":    {CheckPublication, publicationPattern},
+	"object key":     {checkObjectKey, objectKeyPattern},
 	"profile":        {checkProfileName, profilePattern},
 	"profile name":   {checkNewProfile, profilePattern},
 	"usage":          {checkUsage, ""},
@@ -78,6 +80,9 @@ const (
 	arnPattern       = `^arn:[^:]+:acm-pca:[^:]+:[0-9]{12}:certificate-authority/`
 	profilePattern   = `^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`
 	signerPattern    = `^[a-z0-9.-]+/[A-Za-z0-9._-]+$`
+	objectKeyPattern = `^[-._a-zA-Z0-9]{1,253}$`
+
+	publicationPattern = `^(configmap:[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?|clustertrustbundle:([a-z0-9.-]+:[a-z0-9._-]+:)?[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)$`
 )
 
 // The patterns, compiled when they are first needed: most commands read no manifest.
@@ -91,6 +96,9 @@ var (
 	unitForm      = lazy(unitPattern)
 	arnForm       = lazy(arnPattern)
 	signerForm    = lazy(signerPattern)
+	objectKeyForm = lazy(objectKeyPattern)
+
+	publicationForm = lazy(publicationPattern)
 )
 
 // lazy is a pattern that costs a program nothing that does not use it.
@@ -368,6 +376,22 @@ func checkARN(s string) string {
 		return ""
 	}
 	return quote(s) + " is no ARN of a certificate authority: arn:aws:acm-pca:<region>:<account>:certificate-authority/<id> is expected"
+}
+
+// CheckPublication says what is wrong with a reference to an object for roots; "" where
+// nothing is.
+func CheckPublication(s string) string {
+	if publicationForm().MatchString(s) {
+		return ""
+	}
+	return quote(s) + " is no object for roots: configmap:<namespace>/<name> or clustertrustbundle:<name> is expected"
+}
+
+func checkObjectKey(s string) string {
+	if objectKeyForm().MatchString(s) {
+		return ""
+	}
+	return quote(s) + " is no key of a ConfigMap: letters, digits, '-', '_' and '.' are expected"
 }
 
 func checkSignerName(s string) string {

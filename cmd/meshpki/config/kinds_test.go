@@ -48,6 +48,8 @@ func TestForms(t *testing.T) {
 			[]string{"", "a", ":443", "a:", "a:0", "a:65536", "a:https", "tls://a", "tls://:443", "https://:443", "https://a:", "http://a", "ssh://a:22", "https://a:b@c", "::1"},
 		},
 		"ARN":          {[]string{"arn:aws:acm-pca:eu-central-1:111122223333:certificate-authority/1f2e"}, []string{"", "arn:aws:s3:::a", "arn:aws:acm-pca:eu-central-1:1:certificate-authority/1"}},
+		"publication":  {[]string{"configmap:prod/mesh-roots", "clustertrustbundle:mesh", "clustertrustbundle:example.com:mesh:roots"}, []string{"", "configmap:a", "configmap:A/b", "configmap:a/../x", "configmap:/a", "clustertrustbundle:a:b", "secret:a/b", "configmap:a/b\n"}},
+		"object key":   {[]string{"ca.crt", "a_B-1"}, []string{"", "a b", "a/b", "ä"}},
 		"signer name":  {[]string{"example.com/mesh"}, []string{"", "mesh", "example.com/", "a/b/c"}},
 		"profile":      {[]string{"gateway", "a-1"}, []string{"", "A", "a_b", "-a"}},
 		"profile name": {[]string{"gateway"}, []string{"", "workload", "peer", "A"}},

@@ -38,6 +38,7 @@ type Manifest struct {
 	Profiles      map[string]Profile `yaml:"profiles" is:"profile name" doc:"Kinds of certificates of your own, by name, beside workload, server, client and peer."`
 	Defaults      Defaults           `yaml:"defaults" doc:"What a service is given where it says nothing itself."`
 	Services      []Service          `yaml:"services" doc:"The certificates under care."`
+	Publish       []Publication      `yaml:"publish" doc:"Where the roots are kept for every pod to mount, and kept fresh."`
 
 	// Of a file of cert-manager's Certificates, which has nothing but services: what else
 	// is in it, and the servers of its ACME issuers, by kind and name.
@@ -132,6 +133,16 @@ type Output struct {
 	Swap   string  `yaml:"swap" of:"directory files" doc:"How files are replaced: all at once behind a link, or plain files one after the other; without it, directory."`
 
 	KeystorePasswordFile string `yaml:"keystorePasswordFile" like:"/etc/payment/keystore-password" doc:"The file whose first line is the password of the keystores of layout pkcs12 or jks."`
+}
+
+// Publication is an object of a cluster in which the roots are. Line and Column are
+// where it begins.
+type Publication struct {
+	Place `yaml:"-"`
+
+	To      string `yaml:"to" need:"yes" is:"publication" like:"configmap:prod/mesh-roots" doc:"The object: configmap:<namespace>/<name> or clustertrustbundle:<name>."`
+	Key     string `yaml:"key" is:"object key" like:"ca.crt" doc:"The key of a ConfigMap; without it, ca.crt."`
+	Backend string `yaml:"backend" is:"backend" like:"vault:pki/mesh" doc:"Whose roots; without it, those of the manifest's own backend."`
 }
 
 // Hook is what to do once a service's files are new: steps, one after the other.

@@ -91,7 +91,7 @@ func TestParseRefusesKeys(t *testing.T) {
 	run(t, []wrong{
 		{"trust_domain: a\n", `m.yaml:2:1: unknown key "trust_domain"`, "did you mean trustDomain?"},
 		{"TrustDomain: a\n", `m.yaml:2:1: unknown key "TrustDomain"`, "did you mean trustDomain?"},
-		{"kind: Certificate\n", `m.yaml:2:1: unknown key "kind"`, "known here: apiVersion, trustDomain, clusterDomain, backend, backends, issuers, checkpointTo, urls, profiles, defaults, services"},
+		{"kind: Certificate\n", `m.yaml:2:1: unknown key "kind"`, "known here: apiVersion, trustDomain, clusterDomain, backend, backends, issuers, checkpointTo, urls, profiles, defaults, services, publish"},
 		{"defaults: {renewat: 66%}\n", `m.yaml:2:12: defaults: unknown key "renewat"`, "did you mean renewAt?"},
 		{"services:\n  - name: a\n    dsn: [a.b]\n", `m.yaml:4:5: services[0]: unknown key "dsn"`, "did you mean dns?"},
 		{"services:\n- name: a\n- name: b\n  outputs:\n  - to: x\n    \"\\u202eedom\": 1\n", `m.yaml:7:5: services[1].outputs[0]: unknown key "\u202eedom"`, "known here: to, layout, owner, group, mode, swap, keystorePasswordFile"},

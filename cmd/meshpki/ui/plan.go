@@ -11,7 +11,7 @@ type PlannedService struct {
 	Name      string         `json:"name"`
 	Service   string         `json:"service,omitempty"`
 	Namespace string         `json:"namespace,omitempty"`
-	Change    string         `json:"change"` // create, renew, deliver, finish, remove, failed, held, waiting, none
+	Change    string         `json:"change"` // create, renew, deliver, publish, finish, remove, failed, held, waiting, none
 	Listed    bool           `json:"listed"`
 	Check     string         `json:"check,omitempty"`
 	Reason    string         `json:"reason,omitempty"`
@@ -97,6 +97,7 @@ var plannedChanges = []struct{ name, counted, said string }{
 	{"create", "to create", "is to be created"},
 	{"renew", "to renew", "is to be renewed"},
 	{"deliver", "drifted", "has drifted, and is to be laid out again"},
+	{"publish", "to publish", "is to have the roots as they are now"},
 	{"remove", "to remove", "is to be removed"},
 	{"held", "held by their issuer", "is held by its issuer"},
 	{"waiting", "waiting for their window", "waits for its window"},
