@@ -17,7 +17,7 @@ import (
 
 // limit is the time limit of steps in these tests that are meant to reach it. The
 // program has to have started by then.
-const limit = 3 * time.Second
+const limit = 5 * time.Second
 
 // gone tells whether a process is over, reaped or not, and waits a little for it.
 func gone(pid int) bool {
@@ -50,7 +50,7 @@ func TestTimeLimit(t *testing.T) {
 	s := hook(t, "hang")
 	s.Timeout = limit
 	out, err := s.Run(t.Context(), hookFacts())
-	if err == nil || !strings.HasSuffix(err.Error(), `was ended: not done within 3s; it said "waiting"`) || string(out) != "waiting\n" {
+	if err == nil || !strings.HasSuffix(err.Error(), `was ended: not done within 5s; it said "waiting"`) || string(out) != "waiting\n" {
 		t.Errorf("%q, %v", out, err)
 	}
 }
@@ -63,7 +63,7 @@ func TestWholeGroupIsEnded(t *testing.T) {
 		s := hook(t, "family", child)
 		s.Timeout = limit
 		out, err := s.Run(t.Context(), hookFacts())
-		if err == nil || !strings.Contains(err.Error(), "was ended: not done within 3s") {
+		if err == nil || !strings.Contains(err.Error(), "was ended: not done within 5s") {
 			t.Errorf("%s: %q, %v", child, out, err)
 		}
 		if pid := firstPID(t, out); !gone(pid) {
@@ -78,7 +78,7 @@ func TestAskedFirst(t *testing.T) {
 	s := hook(t, "tidy")
 	s.Timeout = limit
 	out, err := s.Run(t.Context(), hookFacts())
-	if err == nil || !strings.HasSuffix(err.Error(), `was ended: not done within 3s; it said "tidied up"`) || string(out) != "working\ntidied up\n" {
+	if err == nil || !strings.HasSuffix(err.Error(), `was ended: not done within 5s; it said "tidied up"`) || string(out) != "working\ntidied up\n" {
 		t.Errorf("%q, %v", out, err)
 	}
 }
@@ -88,7 +88,7 @@ func TestDeafIsKilled(t *testing.T) {
 	s := hook(t, "deaf")
 	s.Timeout = limit
 	out, err := s.Run(t.Context(), hookFacts())
-	if err == nil || !strings.Contains(err.Error(), "was ended: not done within 3s") || string(out) != "not listening\n" {
+	if err == nil || !strings.Contains(err.Error(), "was ended: not done within 5s") || string(out) != "not listening\n" {
 		t.Errorf("%q, %v", out, err)
 	}
 }

@@ -70,6 +70,7 @@ func TestOneLeads(t *testing.T) {
 // TestLeaseLost: who cannot renew the lease stops before another may take it, and says
 // so to the work.
 func TestLeaseLost(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	cut := false
 	k := &backendtest.KubeAPI{}
@@ -84,7 +85,7 @@ func TestLeaseLost(t *testing.T) {
 	}
 	p := way(t, k)
 	ctx, end := context.WithCancel(t.Context())
-	o := backends.Leading{Namespace: "mesh", Name: "meshpki", Identity: "first", Now: time.Now, Lost: errLost, Life: 3 * time.Second}
+	o := backends.Leading{Namespace: "mesh", Name: "meshpki", Identity: "first", Now: time.Now, Lost: errLost, Life: 8 * time.Second}
 	began, times := time.Time{}, 0
 	err := p.Lead(ctx, o, func(hands context.Context, term backends.Term) error {
 		if times++; times > 1 {
@@ -98,10 +99,10 @@ func TestLeaseLost(t *testing.T) {
 		if !errors.Is(context.Cause(hands), errLost) {
 			t.Errorf("the work ended by %v", context.Cause(hands))
 		}
-		if _, err := term(2 * time.Second); err == nil {
+		if _, err := term(4 * time.Second); err == nil {
 			t.Error("it may still write")
 		}
-		if lost := time.Since(began); lost > 3*time.Second {
+		if lost := time.Since(began); lost > 8*time.Second {
 			t.Errorf("the lease was given up after %s", lost)
 		}
 		mu.Lock()

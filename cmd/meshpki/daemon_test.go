@@ -110,7 +110,7 @@ func (d *started) stop() {
 // until waits for something to be so.
 func (d *started) until(what string, so func() bool) {
 	d.t.Helper()
-	for range 300 {
+	for range 1200 { // two minutes
 		if so() {
 			return
 		}

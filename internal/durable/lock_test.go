@@ -119,7 +119,7 @@ func TestLockGivesUp(t *testing.T) {
 			if err != nil && strings.Contains(err.Error(), "\n") {
 				t.Errorf("%s: an error of several lines: %q", name, err)
 			}
-			if d := time.Since(start); d > 2*time.Second {
+			if d := time.Since(start); d > 20*time.Second {
 				t.Errorf("%s gave up only after %s", name, d)
 			}
 		}
@@ -242,7 +242,7 @@ func TestLockOfTheDead(t *testing.T) {
 		_, _ = io.Copy(io.Discard, out)
 		_ = cmd.Wait()
 		for name, acquire := range ways {
-			soon, stop := context.WithTimeout(t.Context(), 2*time.Second)
+			soon, stop := context.WithTimeout(t.Context(), time.Minute)
 			lock, err := acquire(soon)
 			if err != nil {
 				t.Errorf("%s: its holder is dead: %v", name, err)

@@ -171,7 +171,7 @@ func TestAbsurdWork(t *testing.T) {
 		if err == nil || errors.Is(err, ErrWrongPassphrase) || asked {
 			t.Errorf("%d iterations: %v, asked %v", n, err, asked)
 		}
-		if d := time.Since(start); d > time.Second {
+		if d := time.Since(start); d > 20*time.Second {
 			t.Errorf("%d iterations were refused only after %s", n, d)
 		}
 	}

@@ -200,7 +200,7 @@ func TestHugeKey(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "at most") != tooLong {
 			t.Errorf("%d bits: %v", bits, err)
 		}
-		if d := time.Since(start); d > 2*time.Second {
+		if d := time.Since(start); d > 20*time.Second {
 			t.Errorf("%d bits were refused only after %s", bits, d)
 		}
 	}

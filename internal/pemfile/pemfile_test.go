@@ -122,7 +122,7 @@ func TestManyBlocks(t *testing.T) {
 		data := append(bytes.Repeat([]byte(unit), MaxSize/4/len(unit)), '\n')
 		start := time.Now()
 		certs, err := Certificates(append(data, good...))
-		if d := time.Since(start); d > 5*time.Second {
+		if d := time.Since(start); d > 20*time.Second {
 			t.Errorf("4 MiB of %s took %s", name, d)
 		}
 		if err != nil || len(certs) != 1 {
