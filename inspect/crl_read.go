@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -185,7 +186,9 @@ func (l *RevocationList) readExtension(oid string, critical bool, value cryptoby
 			return crlError("its number is none")
 		}
 		if oid == oidDelta {
-			l.base = n
+			if l.base = n; !critical {
+				l.flaws = append(l.flaws, "it is a delta CRL and that is not marked critical (RFC 5280, Section 5.2.4)")
+			}
 			return nil
 		}
 		if l.number = n; critical {
@@ -196,7 +199,9 @@ func (l *RevocationList) readExtension(oid string, critical bool, value cryptoby
 		if err != nil {
 			return err
 		}
-		l.scope = s
+		if l.scope = s; !critical {
+			l.flaws = append(l.flaws, "its issuing distribution point is not marked critical (RFC 5280, Section 5.2.5)")
+		}
 	case oidAuthorityKey:
 		var outer, id cryptobyte.String
 		var present bool
@@ -222,6 +227,12 @@ func readScope(value cryptobyte.String, issuer []byte) (*crlScope, error) {
 		!outer.ReadOptionalASN1(&reasons, &limited, cbasn1.Tag(3).ContextSpecific()) ||
 		!readFlag(&outer, 4, &s.indirect) || !readFlag(&outer, 5, &s.onlyAttrs) || !outer.Empty() {
 		return nil, crlError("its issuing distribution point is none")
+	}
+	switch only := []bool{s.onlyUsers, s.onlyCAs, s.onlyAttrs}; {
+	case len(s.der) <= len("\x30\x00"): // RFC 5280, Section 5.2.5, as is what follows
+		return nil, crlError("its issuing distribution point is empty")
+	case len(slices.DeleteFunc(only, func(set bool) bool { return !set })) > 1:
+		return nil, crlError("its issuing distribution point has it for one kind of certificates only, and for another only")
 	}
 	if limited {
 		var ok bool

@@ -23,9 +23,9 @@ func called(ids ...string) change {
 func brokenFederation(t *testing.T, add addCase) {
 	a, b := newRoot(t, "Root of a"), newRoot(t, "Root of b")
 	both := inspect.Options{At: at, Bundles: map[string][]*x509.Certificate{"a.example": certs(a.Certificate), "b.example": certs(b.Certificate)}}
-	add("trust-domain-bundle-other", "its path ends in the bundle of trust domain b.example, and its SPIFFE ID is in a.example", b.leaf(t, called("spiffe://a.example/x")), both)
+	add("trust-domain-bundle-other", "its path ends in the bundle of trust domain b.example, and its SPIFFE ID is in a.example", b.leaf(t, called("spiffe://a.example/x")), both, "issuer-missing")
 	add("trust-domain-bundle-missing", "no bundle of trust domain c.example was given, only of a.example, b.example", a.leaf(t, called("spiffe://c.example/x")), both)
-	add("trust-domain-bundle-missing:of no ID", "is none, so no bundle counts", a.leaf(t, called("spiffe://A.example/x")), both)
+	add("trust-domain-bundle-missing:of no ID", "is none, so no bundle counts", a.leaf(t, called("spiffe://A.example/x")), both, "svid-id-invalid")
 	add("roots-missing:but bundles", "it has no SPIFFE ID, and the only roots given are the bundles", a.leaf(t, called()), both)
 }
 

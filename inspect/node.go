@@ -69,6 +69,9 @@ func newNode(c *x509.Certificate) *node {
 		if err := read(n, e.Value); err != nil {
 			n.flaws = append(n.flaws, malformedExtension(c, e, err))
 		}
+		if q := n.policies.qualifier; q != "" && e.Critical && arcOf(e.Id) == "2.5.29.32" && n.unknown == "" {
+			n.unknown = "the policy qualifier " + q // RFC 5280, Section 4.2.1.4: critical, it must be understood in whole
+		}
 	}
 	return n
 }

@@ -14,10 +14,11 @@ type policyNode struct {
 	list          []string // without anyPolicy
 	any           bool
 	mappings      []policyMapping
-	anyMapped     bool // a mapping from or to anyPolicy, which must not be
-	explicit      int  // requireExplicitPolicy, -1 for none
-	inhibitMap    int  // inhibitPolicyMapping, -1 for none
-	inhibitAnyFor int  // inhibitAnyPolicy, -1 for none
+	anyMapped     bool   // a mapping from or to anyPolicy, which must not be
+	explicit      int    // requireExplicitPolicy, -1 for none
+	inhibitMap    int    // inhibitPolicyMapping, -1 for none
+	inhibitAnyFor int    // inhibitAnyPolicy, -1 for none
+	qualifier     string // the first that is not understood, as an OID
 }
 
 type policyMapping struct{ issuer, subject string }
@@ -39,7 +40,8 @@ func readPolicies(n *node, value []byte) error {
 		var info, id, qualifiers cryptobyte.String
 		var qualified bool
 		if !list.ReadASN1(&info, cbasn1.SEQUENCE) || !info.ReadASN1(&id, cbasn1.OBJECT_IDENTIFIER) ||
-			!info.ReadOptionalASN1(&qualifiers, &qualified, cbasn1.SEQUENCE) || !info.Empty() {
+			!info.ReadOptionalASN1(&qualifiers, &qualified, cbasn1.SEQUENCE) || !info.Empty() ||
+			qualified && !n.policies.readQualifiers(qualifiers) {
 			return errors.New("it is no list of policies")
 		}
 		p := string(id)
@@ -54,6 +56,26 @@ func readPolicies(n *node, value []byte) error {
 		n.policies.list = append(n.policies.list, p)
 	}
 	return nil
+}
+
+// readQualifiers goes over the qualifiers of a policy: at least one, of which a pointer
+// to a statement and a notice are understood, since they ask for nothing.
+func (p *policyNode) readQualifiers(list cryptobyte.String) bool {
+	const statement, notice = "\x2b\x06\x01\x05\x05\x07\x02\x01", "\x2b\x06\x01\x05\x05\x07\x02\x02"
+	if list.Empty() {
+		return false
+	}
+	for !list.Empty() {
+		var one, id, value cryptobyte.String
+		var tag cbasn1.Tag
+		if !list.ReadASN1(&one, cbasn1.SEQUENCE) || !one.ReadASN1(&id, cbasn1.OBJECT_IDENTIFIER) || !one.ReadAnyASN1(&value, &tag) || !one.Empty() {
+			return false
+		}
+		if oid := string(id); oid != statement && oid != notice && p.qualifier == "" {
+			p.qualifier = dottedOID(oid)
+		}
+	}
+	return true
 }
 
 func readMappings(n *node, value []byte) error {

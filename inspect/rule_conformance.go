@@ -1,8 +1,11 @@
 package inspect
 
 import (
+	"cmp"
+	"crypto/rsa"
 	"crypto/x509"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -13,6 +16,8 @@ var (
 	ruleNoAuthorityID   = Rule{"authority-key-id-missing", SeverityWarning, "RFC 5280, Section 4.2.1.1", "who is not self-signed has an authority key identifier"}
 	ruleAuthorityID     = Rule{"authority-key-id-differs", SeverityWarning, "RFC 5280, Section 4.2.1.1", "the authority key identifier is that of the issuer's key"}
 	ruleTreesPlain      = Rule{"name-constraints-not-critical", SeverityWarning, "RFC 5280, Section 4.2.1.10", "name constraints are critical"}
+	ruleTreeForm        = Rule{"name-constraint-form", SeverityWarning, "RFC 5280, Section 4.2.1.10", "a constraint on DNS names has no leading dot"}
+	rulePolicyPlain     = Rule{"policy-constraints-not-critical", SeverityWarning, "RFC 5280, Section 4.2.1.11", "policy constraints and the inhibition of anyPolicy are critical"}
 	ruleTreesOnLeaf     = Rule{"name-constraints-without-ca", SeverityWarning, "RFC 5280, Section 4.2.1.10", "only a CA has name constraints"}
 	ruleNameForm        = Rule{"dns-name-invalid", SeverityWarning, "RFC 5280, Section 4.2.1.6", "a DNS name is in the preferred syntax: letters, digits and '-'"}
 	rulePathLenWithout  = Rule{"path-length-without-ca", SeverityWarning, "RFC 5280, Section 4.2.1.9", "only a CA that signs certificates has a path length"}
@@ -26,7 +31,7 @@ var (
 )
 
 var conformanceRules = []Rule{
-	ruleNoKeyID, ruleNoAuthorityID, ruleAuthorityID, ruleTreesPlain, ruleTreesOnLeaf, ruleNameForm,
+	ruleNoKeyID, ruleNoAuthorityID, ruleAuthorityID, ruleTreesPlain, ruleTreeForm, rulePolicyPlain, ruleTreesOnLeaf, ruleNameForm,
 	rulePathLenWithout, ruleBasicMissing, ruleCRLConforming, ruleSerialInPath, ruleSignsUnasked, ruleIssuerEmpty, ruleWithoutBasic, ruleWithoutKeyUsage,
 }
 
@@ -54,7 +59,7 @@ func (p *path) nonconforming() []Finding {
 		}
 		for _, check := range conformanceChecks() {
 			if message := check.breaks(c, above, i > 0); message != "" {
-				list = append(list, check.rule.broken(c.name(), quoted(c.name())+" "+message, "have it issued again by a CA that follows the standard"))
+				list = append(list, check.rule.broken(c.name(), quoted(c.name())+" "+message, cmp.Or(check.fix, "have it issued again by a CA that follows the standard")))
 			}
 		}
 	}
@@ -75,45 +80,58 @@ func (p *path) nonconforming() []Finding {
 type conformanceCheck struct {
 	rule   Rule
 	breaks func(c, above *node, issues bool) (message string)
+	fix    string // "" for another CA
 }
 
 func conformanceChecks() []conformanceCheck {
 	return []conformanceCheck{
 		{ruleNoKeyID, func(c, _ *node, _ bool) string {
 			return unless(!c.isCA() || len(c.SubjectKeyId) > 0, "is a CA and has no subject key identifier")
-		}},
-		{ruleNoAuthorityID, checkAuthorityID},
+		}, ""},
+		{ruleNoAuthorityID, checkAuthorityID, ""},
 		{ruleAuthorityID, func(c, above *node, _ bool) string {
 			return unless(above == nil || sameKeyID(c.Certificate, above.Certificate), "has an authority key identifier that is not of the key that signed it")
-		}},
+		}, ""},
 		{ruleTreesPlain, func(c, _ *node, _ bool) string {
 			return unless(c.trees == nil || criticalIn(c, "2.5.29.30"), "has name constraints that are not critical")
-		}},
+		}, ""},
+		{ruleTreeForm, checkTreeForm, ""},
+		{rulePolicyPlain, func(c, _ *node, _ bool) string {
+			return unless((c.policies.explicit < 0 && c.policies.inhibitMap < 0 || criticalIn(c, "2.5.29.36")) &&
+				(c.policies.inhibitAnyFor < 0 || criticalIn(c, "2.5.29.54")), "limits the policies below it, and the extension is not critical")
+		}, ""},
+		{ruleSANNotCritical, func(c, _ *node, _ bool) string {
+			return unless(len(c.rdns) > 0 || len(c.names) == 0 || criticalIn(c, "2.5.29.17"), "has no subject, and its alternative names are not critical")
+		}, ""},
+		{ruleRSAShort, func(c, _ *node, _ bool) string {
+			k, ok := c.PublicKey.(*rsa.PublicKey)
+			return unless(!ok || k.N.BitLen() >= 2048, "has an RSA key of less than 2,048 bits")
+		}, "have it issued for a new key: " + strongKeys},
 		{ruleTreesOnLeaf, func(c, _ *node, _ bool) string {
 			return unless(c.trees == nil || c.isCA(), "has name constraints and is no CA")
-		}},
-		{ruleNameForm, checkNameForm},
+		}, ""},
+		{ruleNameForm, checkNameForm, ""},
 		{rulePathLenWithout, func(c, _ *node, _ bool) string {
 			return unless(!c.BasicConstraintsValid || c.IsCA || c.MaxPathLen < 0, "has a path length and is no CA")
-		}},
+		}, ""},
 		{ruleBasicMissing, func(c, _ *node, issues bool) string {
 			return unless(!issues || !c.BasicConstraintsValid || criticalIn(c, "2.5.29.19"), "has basic constraints that are not critical")
-		}},
+		}, ""},
 		{ruleSerialInPath, func(c, _ *node, _ bool) string {
 			return unless(c.SerialNumber.Sign() > 0 && c.SerialNumber.BitLen()/8+1 <= 20, "has a serial number that is not positive or longer than 20 octets")
-		}},
+		}, ""},
 		{ruleSignsUnasked, func(c, _ *node, _ bool) string {
 			return unless(c.isCA() || c.KeyUsage&x509.KeyUsageCertSign == 0 || c.anchorUnsaid(), "may sign certificates by its key usage, and is no CA")
-		}},
+		}, ""},
 		{ruleIssuerEmpty, func(c, _ *node, issues bool) string {
 			return unless(!issues || len(c.rdns) > 0, "issued a certificate and has no name")
-		}},
+		}, ""},
 		{ruleWithoutBasic, func(c, _ *node, issues bool) string {
 			return unless(!issues || c.Version < 3 || c.BasicConstraintsValid, "issued a certificate and has no basic constraints")
-		}},
+		}, ""},
 		{ruleWithoutKeyUsage, func(c, _ *node, issues bool) string {
 			return unless(!issues || c.KeyUsage != 0, "issued a certificate and has no key usage")
-		}},
+		}, ""},
 	}
 }
 
@@ -141,6 +159,20 @@ func checkAuthorityID(c, above *node, _ bool) string {
 		return ""
 	}
 	return "has no authority key identifier, and did not sign itself"
+}
+
+// checkTreeForm judges the constraints on DNS names: that a leading dot leaves the name
+// itself out is a custom that the standard does not have.
+func checkTreeForm(c, _ *node, _ bool) string {
+	if c.trees == nil {
+		return ""
+	}
+	for _, n := range slices.Concat(c.trees.permitted[tagDNS], c.trees.excluded[tagDNS]) {
+		if strings.HasPrefix(n.text, ".") {
+			return "has a constraint on DNS names with a leading dot, " + quoted(n.text) + ", which programs take in two ways"
+		}
+	}
+	return ""
 }
 
 // checkNameForm judges the DNS names (RFC 5280, Section 4.2.1.6): a first label of

@@ -2,11 +2,13 @@ package inspect
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -53,10 +55,13 @@ func checkOCSP(p *path) (Finding, bool) {
 	if r.unknown != "" {
 		return fail(ruleOCSPCritical, "the OCSP response has a critical extension that is not understood ("+r.unknown+")", "ask for a response without it")
 	}
-	for _, a := range about { // a revocation among them counts before all else
-		if a.status == ocspRevoked {
-			return revokedFinding(c, reasonName(a.reason)), false
-		}
+	// Of several answers the worst counts, whichever is newer: one of them is wrong.
+	slices.SortStableFunc(about, func(x, y ocspSingle) int { return cmp.Compare(severity(x.status), severity(y.status)) })
+	switch about[0].status {
+	case ocspRevoked:
+		return revokedFinding(c, reasonName(about[0].reason)), false
+	case ocspUnknown:
+		return p.checkAnswer(r, about[0])
 	}
 	trouble := Finding{}
 	for _, a := range about {
@@ -67,6 +72,11 @@ func checkOCSP(p *path) (Finding, bool) {
 		trouble = f
 	}
 	return trouble, false
+}
+
+// severity orders what a responder can say, the worst first.
+func severity(status int) int {
+	return map[int]int{ocspRevoked: 0, ocspUnknown: 1, ocspGood: 2}[status]
 }
 
 // ocspIssuer is the certificate above the target; where one was given as the issuer,

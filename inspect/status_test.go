@@ -22,6 +22,15 @@ import (
 // list makes a CRL of an authority, as it is changed.
 func (a *authority) list(t testing.TB, changes ...func(*x509.RevocationList)) *inspect.RevocationList {
 	t.Helper()
+	l, err := inspect.ReadCRL(a.listDER(t, changes...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func (a *authority) listDER(t testing.TB, changes ...func(*x509.RevocationList)) []byte {
+	t.Helper()
 	template := &x509.RevocationList{Number: big.NewInt(7), ThisUpdate: at.Add(-time.Hour), NextUpdate: at.Add(day)}
 	for _, c := range changes {
 		c(template)
@@ -30,11 +39,7 @@ func (a *authority) list(t testing.TB, changes ...func(*x509.RevocationList)) *i
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := inspect.ReadCRL(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
+	return der
 }
 
 // revoking lists a certificate as revoked for a reason.
@@ -153,7 +158,8 @@ func TestMalformedCRLs(t *testing.T) {
 type response struct {
 	status                 int
 	thisUpdate, nextUpdate time.Time
-	odd                    bool // with a critical extension that nobody knows
+	odd                    bool  // with a critical extension that nobody knows
+	also                   []int // statuses of more answers about the same certificate
 }
 
 // signed wraps what is to be signed with ECDSA and SHA-256 as certificates, CRLs and
@@ -202,7 +208,12 @@ func (a *authority) answer(t testing.TB, c, responder *x509.Certificate, key cry
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			b.AddASN1(explicit(1), func(b *cryptobyte.Builder) { b.AddBytes(responder.RawSubject) })
 			b.AddASN1GeneralizedTime(at.Add(-time.Hour))
-			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { says.write(b, a.Certificate, c) })
+			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+				says.write(b, a.Certificate, c)
+				for _, status := range says.also {
+					response{status: status, thisUpdate: says.thisUpdate, nextUpdate: says.nextUpdate}.write(b, a.Certificate, c)
+				}
+			})
 		})
 	})
 	var certs []byte
@@ -324,6 +335,8 @@ func brokenAnswers(t *testing.T, add addCase) {
 	ask("ocsp-out-of-date:future", "from the future", own(leaf, func(r *response) { r.thisUpdate = at.Add(time.Minute) }))
 	ask("ocsp-out-of-date:no end", "does not say until when", own(leaf, func(r *response) { r.thisUpdate, r.nextUpdate = at.Add(-8*day), time.Time{} }))
 	ask("ocsp-status-unknown", "does not know", own(leaf, func(r *response) { r.status = unknown }))
+	ask("ocsp-status-unknown:among others", "does not know", own(leaf, func(r *response) { r.also = []int{unknown, 0} }))
+	ask("revoked:among others", "is revoked", own(leaf, func(r *response) { r.also = []int{unknown, revoked, 0} }))
 	ask("ocsp-extension-unknown", "1.2.3.4", own(leaf, func(r *response) { r.odd = true }))
 	ask("revoked:by an answer", "is revoked (keyCompromise)", own(leaf, func(r *response) { r.status = revoked }))
 }

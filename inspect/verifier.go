@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"maps"
 	"slices"
+	"time"
 )
 
 // Verifier answers for many targets by the same options. It remembers what it has
@@ -46,6 +47,8 @@ const (
 
 // NewVerifier reads what the options name. A root that is nil is left out.
 func NewVerifier(o Options) *Verifier {
+	// A validity holds through its last second (RFC 5280, Section 4.1.2.5).
+	o.At = o.At.Truncate(time.Second)
 	v := &Verifier{
 		o: o, nodes: map[string]*node{}, above: map[string][]*node{}, fit: map[*node]bool{},
 		links: map[linkKey]linkState{}, keys: map[signedBy]linkState{}, asked: map[*node]bool{}, lists: map[signedCRL]linkState{},
