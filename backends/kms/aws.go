@@ -9,6 +9,6 @@ import (
 
 // connectAWS makes a client of AWS KMS; credentials, region and endpoint come from
 // AWS's own environment variables and files, and from the URI. It asks nobody yet.
-func connectAWS(ctx context.Context, ref, _ string) (apiv1.KeyManager, error) {
+func connectAWS(ctx context.Context, ref, _ string) (device, error) {
 	return awskms.New(ctx, apiv1.Options{URI: ref})
 }

@@ -27,9 +27,16 @@ type scheme struct {
 	// make tells what a URI must have for a key to be made by it; nil where none is made.
 	make []string
 	// connect opens the device; pin may be empty.
-	connect func(ctx context.Context, ref, pin string) (apiv1.KeyManager, error)
+	connect func(ctx context.Context, ref, pin string) (device, error)
 	// pin tells whether the device has one.
 	pin bool
+}
+
+// device is as much of an apiv1.KeyManager as is asked for here.
+type device interface {
+	CreateSigner(r *apiv1.CreateSignerRequest) (crypto.Signer, error)
+	CreateKey(r *apiv1.CreateKeyRequest) (*apiv1.CreateKeyResponse, error)
+	Close() error
 }
 
 // Schemes gives what opens the keys of each scheme. A key that has been opened
@@ -164,7 +171,7 @@ func (s scheme) findPIN(u *uri.URI, o backends.KeyOptions) (string, error) {
 }
 
 // find opens a key of a device, or makes it.
-func (s scheme) find(device apiv1.KeyManager, u *uri.URI, ref string, create ca.KeyType) (crypto.Signer, error) {
+func (s scheme) find(device device, u *uri.URI, ref string, create ca.KeyType) (crypto.Signer, error) {
 	key, err := device.CreateSigner(&apiv1.CreateSignerRequest{SigningKey: ref})
 	switch {
 	case err == nil:

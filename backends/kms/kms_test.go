@@ -27,9 +27,10 @@ func TestURIsRefused(t *testing.T) {
 		"pkcs11:":                    "without token, serial, slot-id",
 		"tpmkms:name=a":              "without storage-directory",
 		"tpmkms:storage-directory=a": "without name",
-		"awskms:region=a":            "without key-id",
-		"awskms:key-id=a\n":          "control characters",
-		"awskms:key-id=%zz":          "is no key URI",
+		"tpmkms:name=a;storage-directory=b;ak=true": "has ak, which is of no use here",
+		"awskms:region=a":   "without key-id",
+		"awskms:key-id=a\n": "control characters",
+		"awskms:key-id=%zz": "is no key URI",
 		"awskms:key-id=" + strings.Repeat("a", maxURI): "longer than 4096 bytes",
 	} {
 		name, _, _ := strings.Cut(ref, ":")

@@ -10,6 +10,6 @@ import (
 )
 
 // connectPKCS11 loads the module that the URI names and logs in to its token.
-func connectPKCS11(ctx context.Context, ref, pin string) (apiv1.KeyManager, error) {
+func connectPKCS11(ctx context.Context, ref, pin string) (device, error) {
 	return pkcs11.New(ctx, apiv1.Options{URI: ref, Pin: pin})
 }

@@ -270,6 +270,7 @@ var owners = []struct {
 	{"go.step.sm/crypto/pemutil", []string{"internal/pemfile"}, false},
 	{"golang.org/x/crypto/scrypt", []string{"internal/pemfile"}, false},
 	{"go.step.sm/crypto/kms", []string{"backends/kms"}, false},
+	{"go.step.sm/crypto/tpm", []string{"backends/kms"}, false},
 	{"go.step.sm/crypto/keyutil", []string{"issue"}, false},
 	{"github.com/hashicorp/vault/api", []string{"backends/vault"}, false},
 	{"github.com/aws/aws-sdk-go-v2/aws/signer/v4", []string{"backends/vault"}, false},
