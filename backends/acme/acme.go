@@ -42,15 +42,18 @@ type Authority struct {
 	client  *acme.Client
 	account *acme.Account
 
+	silent   silence
+	infoTime time.Duration // how long renewal information may take; 0 is infoTime
+
 	mu      sync.Mutex
 	learned []*x509.Certificate // roots that chains have led to
-	silent  bool                // renewal information could not be had in this run
 	lost    bool                // the server does not know the account any more
 }
 
 var (
-	_ ca.Authority = (*Authority)(nil)
-	_ ca.Judge     = (*Authority)(nil)
+	_ ca.Authority          = (*Authority)(nil)
+	_ ca.Judge              = (*Authority)(nil)
+	_ ca.CertificateRevoker = (*Authority)(nil)
 )
 
 // Open gives the authority of a directory's URL, with the settings of its entry in the
@@ -73,7 +76,8 @@ func open(directory string, o backends.Options) (*Authority, error) {
 	case u.Scheme == "http" && !loopback(u.Hostname()):
 		return bad("is not asked without TLS: an https:// URL is expected (RFC 8555, Section 6.1)")
 	}
-	a := &Authority{directory: directory, options: o, public: publicName(u.Hostname()), turn: make(chan struct{}, 1)}
+	a := &Authority{directory: directory, options: o, public: publicName(u.Hostname()), turn: make(chan struct{}, 1),
+		silent: silence{first: make(chan struct{}, 1)}}
 	if s, ok := o.Settings.(*backends.ACME); ok && s != nil {
 		a.settings = *s
 	}

@@ -15,7 +15,7 @@ func FuzzRenewalInfo(f *testing.F) {
 	f.Add([]byte(`{"suggestedWindow":{"start":"2026-11-21T12:00:00Z","end":"2026-11-20T12:00:00Z"}}`), "-1")
 	f.Add([]byte(`[]`), "Sat, 21 Nov 2026 13:00:00 GMT")
 	f.Fuzz(func(t *testing.T, body []byte, header string) {
-		again := retryAfter(header, start)
+		again := retryAfter(header, start, askedUsually)
 		if again.Before(start.Add(askedSoonest)) || again.After(start.Add(askedLatest)) {
 			t.Errorf("%q: again at %s", header, again)
 		}

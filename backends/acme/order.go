@@ -197,11 +197,15 @@ func parseChain(data []byte) ([]*x509.Certificate, error) {
 
 // fetch fetches the chains, and gives the one that is preferred, without its root.
 func (s *session) fetch(ctx context.Context, order acme.Order, csr *x509.CertificateRequest) (ca.Chain, error) {
-	offered, err := s.client.GetCertificateChain(ctx, s.account, order.Certificate)
+	chains := ctx
+	if s.directory.RenewalInfo != "" {
+		chains = context.WithValue(ctx, unasked{}, s.directory.RenewalInfo)
+	}
+	offered, err := s.client.GetCertificateChain(chains, s.account, order.Certificate)
 	if err != nil {
 		return nil, s.said("fetch a certificate from", err)
 	}
-	var chains []ca.Chain
+	var all []ca.Chain
 	for _, c := range offered {
 		chain, err := parseChain(c.ChainPEM)
 		if err != nil || len(chain) > mostChain {
@@ -210,12 +214,12 @@ func (s *session) fetch(ctx context.Context, order acme.Order, csr *x509.Certifi
 		if !pemfile.SamePublicKey(chain[0].PublicKey, csr.PublicKey) {
 			return nil, &ca.Refusal{What: "the certificate request", Why: "the order that is gone on with was finalized for another key", Citation: "RFC 8555, Section 7.4"}
 		}
-		chains = append(chains, bare(chain))
+		all = append(all, bare(chain))
 	}
-	if len(chains) == 0 {
+	if len(all) == 0 {
 		return nil, fmt.Errorf("what %s gave is %w", s.Authority.directory, errChain)
 	}
-	chain := prefer(chains, s.settings.PreferredChain)
+	chain := prefer(all, s.settings.PreferredChain)
 	if err := checkSubject(chain.Leaf()); err != nil {
 		return nil, err
 	}

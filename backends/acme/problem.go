@@ -79,6 +79,8 @@ func citation(kind string) string {
 		return "RFC 9773, Section 7.4"
 	case acme.ProblemTypeIncorrectResponse, acme.ProblemTypeUnauthorized, acme.ProblemTypeTLS:
 		return "RFC 8555, Section 8"
+	case acme.ProblemTypeBadRevocationReason:
+		return revocation
 	case acme.ProblemTypeExternalAccountRequired:
 		return "RFC 8555, Section 7.3.4"
 	}

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/mholt/acmez/v3/acme"
@@ -29,8 +30,10 @@ const (
 	askedSoonest = time.Minute
 	askedLatest  = 24 * time.Hour
 	askedUsually = 6 * time.Hour // where the server says nothing
-	askedAgain   = time.Hour     // where it did not answer
-	infoTime     = 10 * time.Second
+	askedAgain   = time.Hour     // where it did not answer, and did not say when it will
+
+	infoTime      = 3 * time.Second  // until it has answered once
+	askedTogether = 10 * time.Second // that one run spends with asking
 )
 
 // Outlook tells what can be expected of the authority of a directory's URL, without
@@ -71,36 +74,102 @@ func (a *Authority) renewal(ctx context.Context, leaf *x509.Certificate) ca.Rene
 	}
 	name := a.infoPath(id)
 	known := readInfo(name)
-	if known.Again.After(now) && !known.Again.After(now.Add(askedLatest)) || a.isSilent() {
+	if later(known.Again, now) {
 		return known.window()
 	}
-	within, cancel := context.WithTimeout(ctx, infoTime)
-	defer cancel()
-	told, err := a.ask(within, id, now)
+	release, ask := a.mayAsk(ctx, now)
+	if !ask {
+		return known.window()
+	}
+	told, err := a.askInTime(ctx, id, now)
+	release(err == nil, a.options.Now().Sub(now))
 	switch {
 	case err == nil:
-		known = told
-	case ctx.Err() != nil:
-		return known.window()
-	default:
-		a.setSilent() // the next target need not wait for it too
-		known.Again = now.Add(askedAgain)
+		// What cannot be remembered is asked for again.
+		_ = a.remember(name, told)
+		return told.window()
+	case ctx.Err() == nil:
+		a.leaveAlone(told.Again)
 	}
-	// What cannot be remembered is asked for again.
-	_ = a.remember(name, known)
 	return known.window()
 }
 
-func (a *Authority) isSilent() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.silent
+// later tells whether it is not yet time to ask again: never later than may be.
+func later(again, now time.Time) bool {
+	return again.After(now) && !again.After(now.Add(askedLatest))
 }
 
-func (a *Authority) setSilent() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.silent = true
+// silence is what is known of a server that does not answer: one that is broken holds
+// up a run once, and then none until it may be over.
+type silence struct {
+	first chan struct{} // taken by who asks first: the others wait for what becomes of it
+
+	mu    sync.Mutex
+	read  bool          // what was remembered is known
+	until time.Time     // when it may be over
+	heard bool          // it has answered in this run
+	spent time.Duration // with asking, in this run
+}
+
+// mayAsk tells whether the server may be asked now, and gives what is to be called
+// after that: with whether it has answered, and how long that took.
+func (a *Authority) mayAsk(ctx context.Context, now time.Time) (release func(answered bool, took time.Duration), ok bool) {
+	s := &a.silent
+	may := func() (may, heard bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.read {
+			s.read, s.until = true, readInfo(a.silencePath()).Again
+		}
+		return !later(s.until, now) && s.spent < askedTogether, s.heard
+	}
+	ended := func(answered bool, took time.Duration) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.heard = s.heard || answered
+		s.spent += max(took, 0)
+	}
+	ok, heard := may()
+	if !ok || heard {
+		return ended, ok
+	}
+	select {
+	case s.first <- struct{}{}:
+	case <-ctx.Done():
+		return nil, false
+	}
+	if ok, heard = may(); !ok || heard {
+		<-s.first
+		return ended, ok
+	}
+	return func(answered bool, took time.Duration) {
+		ended(answered, took)
+		<-s.first
+	}, true
+}
+
+// leaveAlone remembers, over all runs, that the server is not to be asked before.
+func (a *Authority) leaveAlone(until time.Time) {
+	a.silent.mu.Lock()
+	defer a.silent.mu.Unlock()
+	a.silent.until = until
+	// What cannot be remembered holds up the next run too.
+	_ = a.remember(a.silencePath(), info{Again: until})
+}
+
+func (a *Authority) silencePath() string {
+	return filepath.Join(a.options.Dir, "cache", "acme", a.id()+".silent.json")
+}
+
+// askInTime is ask for who has other things to do.
+func (a *Authority) askInTime(ctx context.Context, id string, now time.Time) (info, error) {
+	limit := infoTime
+	if a.infoTime > 0 {
+		limit = a.infoTime
+	}
+	within, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return a.ask(within, id, now)
 }
 
 // infoPath is where the renewal information of a certificate is remembered.
@@ -138,42 +207,47 @@ func (a *Authority) forget(leaf *x509.Certificate) {
 }
 
 // ask fetches renewal information (RFC 9773, Section 4.1). A server without any, or
-// that does not know the certificate, suggests nothing.
+// that does not know the certificate, suggests nothing. With an error comes when the
+// server may be asked again.
 func (a *Authority) ask(ctx context.Context, id string, now time.Time) (info, error) {
-	nothing := info{Again: now.Add(askedLatest)}
+	nothing, broken := info{Again: now.Add(askedLatest)}, info{Again: now.Add(askedAgain)}
 	release, err := a.take(ctx)
 	if err != nil {
-		return nothing, err
+		return broken, err
 	}
 	directory, err := a.connect(ctx)
 	client := a.client
 	release()
 	if err != nil {
-		return nothing, err
+		return broken, err
 	}
 	if directory.RenewalInfo == "" {
 		return nothing, nil
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(directory.RenewalInfo, "/")+"/"+id, nil)
 	if err != nil {
-		return nothing, err
+		return broken, err
 	}
 	request.Header.Set("User-Agent", client.UserAgent)
 	resp, err := client.HTTPClient.Do(request)
 	if err != nil {
-		return nothing, err
+		return broken, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return nothing, err
+		return broken, err
 	}
-	again := retryAfter(resp.Header.Get("Retry-After"), now)
+	after := resp.Header.Get("Retry-After")
 	switch {
 	case resp.StatusCode == http.StatusOK:
-		return parseInfo(body, again)
+		told, err := parseInfo(body, retryAfter(after, now, askedUsually))
+		if err != nil {
+			return broken, err
+		}
+		return told, nil
 	case resp.StatusCode >= http.StatusInternalServerError || resp.StatusCode == http.StatusTooManyRequests:
-		return nothing, fmt.Errorf("it answered %s", short(resp.Status))
+		return info{Again: retryAfter(after, now, askedAgain)}, fmt.Errorf("it answered %s", short(resp.Status))
 	}
 	return nothing, nil
 }
@@ -201,10 +275,10 @@ func parseInfo(body []byte, again time.Time) (info, error) {
 	return i, nil
 }
 
-// retryAfter is when a server wants to be asked again, within bounds
-// (RFC 9773, Section 4.3; RFC 9110, Section 10.2.3).
-func retryAfter(header string, now time.Time) time.Time {
-	again := now.Add(askedUsually)
+// retryAfter is when a server wants to be asked again, within bounds, and usually where
+// it does not say (RFC 9773, Section 4.3; RFC 9110, Section 10.2.3).
+func retryAfter(header string, now time.Time, usually time.Duration) time.Time {
+	again := now.Add(usually)
 	if seconds, err := strconv.ParseInt(header, 10, 32); err == nil {
 		again = now.Add(time.Duration(seconds) * time.Second)
 	} else if at, err := http.ParseTime(header); err == nil {

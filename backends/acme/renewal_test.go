@@ -2,10 +2,12 @@ package acme
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,6 +65,15 @@ func TestRenewal(t *testing.T) {
 	expect("away, in the next run", outlook()(), -time.Hour, 0)
 
 	a.forget(leaf)
+	s.renewal = func(string) (int, string, string) { return 503, "7200", "" }
+	now = now.Add(askedAgain)
+	asked++
+	for _, later := range []time.Duration{0, 119 * time.Minute} {
+		now = now.Add(later)
+		if w := outlook()(); !w.IsZero() || s.count("GET renewal/") != asked {
+			t.Errorf("away for two hours, %s later: %v, asked %d times, want %d", later, w, s.count("GET renewal/"), asked)
+		}
+	}
 	for name, answer := range map[string]string{
 		"no JSON": "<html>", "no window": "{}", "ends before it begins": `{"suggestedWindow":{"start":"2026-11-21T12:00:00Z","end":"2026-11-21T11:00:00Z"}}`,
 	} {
@@ -85,7 +96,7 @@ func TestRetryAfter(t *testing.T) {
 		"": askedUsually, "3600": time.Hour, "1": askedSoonest, "-5": askedSoonest, "999999": askedLatest, "99999999999999": askedUsually, "soon": askedUsually,
 		start.Add(2 * time.Hour).Format("Mon, 02 Jan 2006 15:04:05 GMT"): 2 * time.Hour,
 	} {
-		if got := retryAfter(header, start).Sub(start); got != want {
+		if got := retryAfter(header, start, askedUsually).Sub(start); got != want {
 			t.Errorf("%q: again after %s, want %s", header, got, want)
 		}
 	}
@@ -137,6 +148,65 @@ func TestRenewalInterrupted(t *testing.T) {
 	}
 	if w := a.renewal(t.Context(), leaf); w.IsZero() {
 		t.Error("an interrupted request is remembered as an answer")
+	}
+}
+
+// A server that does not answer holds up a run once, for all of its certificates, and
+// the next runs not at all; one that is slow, for no longer than a run may spend on it.
+func TestRenewalFromABrokenServer(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ended := make(chan struct{})
+	defer close(ended)
+	s.renewal = window(time.Hour, 3600)
+	a := s.authority(t, nil)
+	var leaves []*x509.Certificate
+	for range 3 {
+		leaves = append(leaves, want(t, a, order(t, "payment.example.com")).Leaf())
+	}
+	hung := newServer(t)
+	hung.renewal = window(time.Hour, 3600)
+	hung.hangs = ended
+	open := func(change func(*Authority)) *Authority {
+		return hung.authority(t, func(b *Authority) {
+			b.options.Dir, b.infoTime = a.options.Dir, 200*time.Millisecond
+			if change != nil {
+				change(b)
+			}
+		})
+	}
+	b := open(nil)
+	want(t, b, order(t, "payment.example.com"))
+	if n := hung.count("GET renewal/"); n != 0 {
+		t.Errorf("an order had it asked %d times", n)
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		for _, leaf := range leaves {
+			all.Go(func() {
+				if w := b.renewal(t.Context(), leaf); !w.IsZero() {
+					t.Errorf("it suggests %v", w)
+				}
+			})
+		}
+	}
+	all.Wait()
+	open(nil).renewal(t.Context(), leaves[1])
+	if n := hung.count("GET renewal/"); n != 1 {
+		t.Errorf("one that does not answer was asked %d times", n)
+	}
+	// Slow: each answer takes six seconds of a run that has ten for it.
+	clock := start.Add(2 * askedAgain)
+	slow := s.authority(t, func(b *Authority) {
+		b.options.Now = func() time.Time { clock = clock.Add(6 * time.Second); return clock }
+	})
+	before := s.count("GET renewal/")
+	for _, leaf := range leaves {
+		slow.renewal(t.Context(), leaf)
+	}
+	slow.renewal(t.Context(), want(t, a, order(t, "ledger.example.com")).Leaf())
+	if n := s.count("GET renewal/") - before; n != 2 {
+		t.Errorf("one that is slow was asked %d times", n)
 	}
 }
 

@@ -59,6 +59,8 @@ type server struct {
 	commonNames  bool
 	answers      http.HandlerFunc // instead of everything, if set
 	alreadyTaken bool             // a certificate that is replaced has been already
+	keepsAll     bool             // it revokes nothing
+	hangs        chan struct{}    // renewal information is not answered until it is closed
 
 	mu       sync.Mutex
 	nonces   map[string]bool
@@ -86,6 +88,7 @@ type orderOf struct {
 	authz       []*authzOf
 	chain       ca.Chain
 	invalid     bool
+	revoked     *int // why
 }
 
 type authzOf struct {
@@ -162,6 +165,13 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "directory":
 		s.answer(w, http.StatusOK, s.directory())
 	case path == "nonce":
+	case strings.HasPrefix(path, "renewal/") && s.hangs != nil:
+		s.mu.Unlock()
+		select {
+		case <-s.hangs:
+		case <-r.Context().Done():
+		}
+		s.mu.Lock()
 	case strings.HasPrefix(path, "renewal/") && s.renewal != nil:
 		status, retry, body := s.renewal(strings.TrimPrefix(path, "renewal/"))
 		w.Header().Set("Retry-After", retry)
@@ -181,6 +191,9 @@ func (s *server) directory() map[string]any {
 		meta["profiles"] = s.profiles
 	}
 	d := map[string]any{"newNonce": s.url("nonce"), "newAccount": s.url("account"), "newOrder": s.url("order"), "meta": meta}
+	if !s.keepsAll {
+		d["revokeCert"] = s.url("revoke")
+	}
 	if s.renewal != nil {
 		d["renewalInfo"] = s.url("renewal")
 	}
@@ -235,6 +248,8 @@ func (s *server) post(w http.ResponseWriter, r *http.Request, path string) {
 		s.enter(w, account, payload)
 	case path == "order":
 		s.order(w, account, payload)
+	case path == "revoke":
+		s.revoke(w, account, payload)
 	case kind == "orders" || kind == "authz" || kind == "challenge" || kind == "finalize" || kind == "certificate":
 		s.resource(w, account, kind, rest, payload)
 	default:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"math/big"
@@ -344,6 +345,10 @@ func testValidity(t *testing.T, c candidate) {
 func testRevoke(t *testing.T, c candidate) {
 	a := c.open(t)
 	r, ok := a.(ca.Revoker)
+	if shown, other := a.(ca.CertificateRevoker); !ok && other {
+		testRevokeShown(t, c, a, shown)
+		return
+	}
 	if !ok {
 		t.Skip("this authority cannot revoke")
 	}
@@ -371,6 +376,41 @@ func testRevoke(t *testing.T, c candidate) {
 	third := obtain() // it goes on
 	wantCancelled(t, "revoke", r.Revoke(cancelled(t), third, ca.Superseded))
 	revoke("one whose revocation was cancelled", third, nil)
+}
+
+// testRevokeShown is testRevoke for one that revokes what it is shown, and nothing by a
+// serial number alone.
+func testRevokeShown(t *testing.T, c candidate, a ca.Authority, r ca.CertificateRevoker) {
+	t.Helper()
+	obtain := func() *x509.Certificate { return c.obtain(t, a, c.order(t, c.Profiles[0])).Leaf() }
+	first, second := obtain(), obtain()
+	revoke := func(what string, leaf *x509.Certificate, want error) {
+		t.Helper()
+		if err := r.RevokeCertificate(t.Context(), leaf, ca.Superseded); !errors.Is(err, want) {
+			t.Errorf("%s: error %v, want %v", what, err, want)
+		}
+	}
+	revoke("the first time", first, nil)
+	revoke("the second time", first, ca.ErrRevoked)
+	revoke("one that it never signed", stranger(t, c), ca.ErrUnknownSerial)
+	wantCancelled(t, "revoke", r.RevokeCertificate(cancelled(t), second, ca.Superseded))
+	revoke("one whose revocation was cancelled", second, nil)
+	obtain() // it goes on
+}
+
+// stranger is a certificate of nobody's but its own.
+func stranger(t *testing.T, c candidate) *x509.Certificate {
+	t.Helper()
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"stranger.example.com"}, NotBefore: c.Now(), NotAfter: c.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, c.key.Public(), c.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return leaf
 }
 
 func testAuthorityCancelled(t *testing.T, c candidate) {

@@ -48,11 +48,15 @@ func (c *call) revokeElsewhere(ctx context.Context, d *file.Directory, serial *b
 // revokeAt asks an authority to revoke: by the certificate, where it is at hand and
 // the authority can take it.
 func revokeAt(ctx context.Context, authority ca.Authority, ref string, serial *big.Int, cert *x509.Certificate, reason ca.Reason) error {
-	if r, ok := authority.(ca.CertificateRevoker); ok && cert != nil {
-		return r.RevokeCertificate(ctx, cert, reason)
+	shown, ok := authority.(ca.CertificateRevoker)
+	if ok && cert != nil {
+		return shown.RevokeCertificate(ctx, cert, reason)
 	}
 	if r, ok := authority.(ca.Revoker); ok {
 		return r.Revoke(ctx, serial, reason)
+	}
+	if ok {
+		return usagef("%s revokes what it is shown, and the ledger does not have serial %s: name a file with the certificate", ref, ca.FormatSerial(serial))
 	}
 	return usagef("%s revokes nothing", ref)
 }
