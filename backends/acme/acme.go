@@ -43,7 +43,8 @@ type Authority struct {
 	account *acme.Account
 
 	silent   silence
-	infoTime time.Duration // how long renewal information may take; 0 is infoTime
+	infoTime time.Duration // how long renewal information may take
+	poll     time.Duration // how often it is looked whether the server is done
 
 	mu      sync.Mutex
 	learned []*x509.Certificate // roots that chains have led to
@@ -77,7 +78,7 @@ func open(directory string, o backends.Options) (*Authority, error) {
 		return bad("is not asked without TLS: an https:// URL is expected (RFC 8555, Section 6.1)")
 	}
 	a := &Authority{directory: directory, options: o, public: publicName(u.Hostname()), turn: make(chan struct{}, 1),
-		silent: silence{first: make(chan struct{}, 1)}}
+		silent: silence{first: make(chan struct{}, 1)}, infoTime: infoTime, poll: pollEvery}
 	if s, ok := o.Settings.(*backends.ACME); ok && s != nil {
 		a.settings = *s
 	}

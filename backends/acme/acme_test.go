@@ -44,6 +44,7 @@ func hookMain(zone, verb, name, value string) int {
 }
 
 func TestAuthority(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	a := s.authority(t, nil)
 	backendtest.TestAuthority(t, func(*testing.T) ca.Authority { return a }, backendtest.AuthorityOptions{
@@ -138,6 +139,7 @@ func TestChallenges(t *testing.T) {
 }
 
 func TestWebroot(t *testing.T) {
+	t.Parallel()
 	s, web := newServer(t), t.TempDir()
 	// The web server of the machine.
 	server := serveFiles(t, s.httpAt, web)
@@ -153,6 +155,7 @@ func TestWebroot(t *testing.T) {
 // A hook that fails is told with what it said, and asked to clean up; so is one that
 // cannot be found.
 func TestHookFails(t *testing.T) {
+	t.Parallel()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -175,6 +178,7 @@ func TestHookFails(t *testing.T) {
 
 // What passes is ca.ErrAway, and what does not is a *ca.Refusal in the server's words.
 func TestProblems(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		path    string
 		problem problemDocument
@@ -207,6 +211,7 @@ func TestProblems(t *testing.T) {
 
 // A server that is not there, not trusted, or no ACME server is told as such.
 func TestNoServer(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	away, err := open("https://"+freeAddress(t)+"/directory", backends.Options{Dir: t.TempDir(), Now: s.now})
 	if err != nil {
@@ -223,6 +228,7 @@ func TestNoServer(t *testing.T) {
 
 // Nonces that are refused and validations that take their time are no failures.
 func TestFlaky(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	s.badNonces, s.polls = 12, 3 // more than are tried for one request
 	want(t, s.authority(t, nil), order(t, "payment.example.com"))
@@ -234,6 +240,7 @@ func TestFlaky(t *testing.T) {
 // A challenge that is answered wrongly is a refusal, and the order is placed anew by
 // the next try.
 func TestRejectedChallenge(t *testing.T) {
+	t.Parallel()
 	s, web := newServer(t), t.TempDir()
 	server := serveFiles(t, s.httpAt, t.TempDir()) // from another directory
 	a := s.authority(t, func(a *Authority) { a.settings.HTTPListen, a.settings.HTTPWebroot = "", web })
@@ -257,6 +264,7 @@ func TestRejectedChallenge(t *testing.T) {
 // What was begun is gone on with, wherever it was interrupted: one order, one
 // certificate.
 func TestResumed(t *testing.T) {
+	t.Parallel()
 	for _, where := range []string{"order", "authz/1/0", "challenge/1/0/http-01", "finalize/1", "certificate/1"} {
 		s := newServer(t)
 		a := s.authority(t, nil)

@@ -80,7 +80,7 @@ func (a *Authority) newClient() (*acme.Client, error) {
 		transport.TLSClientConfig.RootCAs = pool
 	}
 	return &acme.Client{
-		Directory: a.directory, UserAgent: "meshpki", PollInterval: pollEvery, PollTimeout: mostTime,
+		Directory: a.directory, UserAgent: "meshpki", PollInterval: a.poll, PollTimeout: mostTime,
 		HTTPClient: &http.Client{Transport: bounded{transport}, Timeout: requestTime, CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			if r.URL.Scheme != via[0].URL.Scheme || len(via) > 5 {
 				return http.ErrUseLastResponse

@@ -171,7 +171,7 @@ func (s *session) finalize(ctx context.Context, order acme.Order, csr []byte) (a
 			}
 			return order, &ca.Refusal{What: "the order", Why: s.Authority.directory + " has ended it without a reason", Citation: "RFC 8555, Section 7.1.6"}
 		}
-		if err := guard.Sleep(ctx, pollEvery); err != nil {
+		if err := guard.Sleep(ctx, s.poll); err != nil {
 			return order, err
 		}
 		var err error

@@ -163,11 +163,7 @@ func (a *Authority) silencePath() string {
 
 // askInTime is ask for who has other things to do.
 func (a *Authority) askInTime(ctx context.Context, id string, now time.Time) (info, error) {
-	limit := infoTime
-	if a.infoTime > 0 {
-		limit = a.infoTime
-	}
-	within, cancel := context.WithTimeout(ctx, limit)
+	within, cancel := context.WithTimeout(ctx, a.infoTime)
 	defer cancel()
 	return a.ask(within, id, now)
 }

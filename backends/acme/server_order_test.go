@@ -30,6 +30,7 @@ func (s *server) plain(t *testing.T, dir string) *Authority {
 	if err != nil {
 		t.Fatal(err)
 	}
+	a.poll = 5 * time.Millisecond
 	return a
 }
 

@@ -20,6 +20,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -130,10 +131,17 @@ func newServer(t *testing.T) *server {
 	return s
 }
 
-// freeAddress is one that nobody listens at.
+// freeAddress is one that nobody listens at, and nobody else will: where all of the
+// loopback's addresses are there, it is of one that no other test has.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	host := "127.0.0.1"
+	if runtime.GOOS == "linux" {
+		var b [3]byte
+		_, _ = rand.Read(b[:])
+		host = fmt.Sprintf("127.%d.%d.%d", b[0], b[1], 1+b[2]%250)
+	}
+	l, err := net.Listen("tcp", host+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
