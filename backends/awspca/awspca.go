@@ -36,6 +36,7 @@ type Authority struct {
 	client *client
 	is     *description // as it was found last
 	took   time.Duration
+	looks  looks
 	asking chan struct{} // who describes it now
 }
 
@@ -56,7 +57,7 @@ func Open(text string, o backends.Options) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Authority{arn: name, now: o.Now, asking: make(chan struct{}, 1), settings: backends.AWSPCA{Rate: usualIssue}}
+	a := &Authority{arn: name, now: o.Now, asking: make(chan struct{}, 1), settings: backends.AWSPCA{Rate: usualIssue}, looks: looks{firstLook, soonestLook}}
 	if s, ok := o.Settings.(*backends.AWSPCA); ok && s != nil {
 		a.settings = *s
 		if s.Rate == 0 {

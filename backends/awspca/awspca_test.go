@@ -21,7 +21,6 @@ func TestConformance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, &localaws.Server{Rules: localaws.Rules{InProgress: 1}})
 			a := authority(t, hierarchy(t, s, spec), backends.AWSPCA{Rate: -1}, now)
-			a.took = soonestLook
 			longest := start.Add(spec.Life)
 			if spec.Mode == localaws.ShortLived {
 				longest = start.Add(shortLived)

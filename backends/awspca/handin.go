@@ -137,6 +137,9 @@ const (
 	unseen = 6
 )
 
+// looks are when a certificate is looked for: first, and then no sooner than that.
+type looks struct{ first, soonest time.Duration }
+
 // fetch waits for a certificate that was named, and gives its chain.
 func (a *Authority) fetch(ctx context.Context, csr *x509.CertificateRequest, name string) (ca.Chain, error) {
 	c, err := a.connected(ctx)
@@ -206,18 +209,18 @@ func (a *Authority) usual() (first, step time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.took == 0 {
-		return firstLook, firstLook
+		return a.looks.first, a.looks.first
 	}
-	return a.took, max(a.took/4, soonestLook)
+	return a.took, max(a.took/4, a.looks.soonest)
 }
 
 // learn takes notice of how long it took, and of how many looks: the second one is to
 // find it.
-func (a *Authority) learn(slept time.Duration, looks int) {
+func (a *Authority) learn(slept time.Duration, n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if looks != 2 || a.took == 0 {
+	if n != 2 || a.took == 0 {
 		a.took = slept * 9 / 10 // it was there a little sooner
 	}
-	a.took = min(max(a.took, soonestLook), 5*time.Second)
+	a.took = min(max(a.took, a.looks.soonest), 5*time.Second)
 }

@@ -83,6 +83,7 @@ func authority(t *testing.T, arn string, settings backends.AWSPCA, now func() ti
 	if err != nil {
 		t.Fatal(err)
 	}
+	a.looks = looks{time.Millisecond, time.Millisecond} // what is local is there at once
 	return a
 }
 
