@@ -9,6 +9,9 @@ import (
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // attribute is one type and value of a distinguished name, its value as it stands.
@@ -17,16 +20,44 @@ type attribute struct {
 	Value asn1.RawValue
 }
 
-// relativeSET is a relative distinguished name; encoding/asn1 takes a type whose
-// name ends in SET for a SET OF.
-type relativeSET []attribute
+// nameParts reads the DER of a Name (RFC 5280, Section 4.1.2.4); ok is false where it
+// is none.
+func nameParts(der []byte) (parts [][]attribute, ok bool) {
+	input := cryptobyte.String(der)
+	var name cryptobyte.String
+	if !input.ReadASN1(&name, cbasn1.SEQUENCE) || !input.Empty() {
+		return nil, false
+	}
+	for !name.Empty() {
+		var set cryptobyte.String
+		if !name.ReadASN1(&set, cbasn1.SET) {
+			return nil, false
+		}
+		var part []attribute
+		for !set.Empty() {
+			var pair, full cryptobyte.String
+			var tag cbasn1.Tag
+			var a attribute
+			if !set.ReadASN1(&pair, cbasn1.SEQUENCE) || !pair.ReadASN1ObjectIdentifier(&a.Type) || !pair.ReadAnyASN1Element(&full, &tag) {
+				return nil, false
+			}
+			a.Value = asn1.RawValue{Class: int(tag >> 6), Tag: int(tag & 0x1f), IsCompound: tag&0x20 != 0, FullBytes: full}
+			if body := full; body.ReadAnyASN1(&body, &tag) {
+				a.Value.Bytes = body
+			}
+			part = append(part, a)
+		}
+		parts = append(parts, part)
+	}
+	return parts, true
+}
 
 // distinguishedName writes the DER of a Name as RFC 4514 has it, the most
 // specific part first. A character that cannot be shown is written as the
 // hexadecimal of its bytes, so the result holds none (RFC 4514, Section 2.4).
 func distinguishedName(der []byte) (string, error) {
-	var parts []relativeSET
-	if rest, err := asn1.Unmarshal(der, &parts); err != nil || len(rest) > 0 {
+	parts, ok := nameParts(der)
+	if !ok {
 		return "", errors.New("not a distinguished name")
 	}
 	var b strings.Builder
@@ -141,8 +172,8 @@ type subjectText struct{ kind, text string }
 
 // subjectTexts are the attributes of a name that are text, in their order.
 func subjectTexts(der []byte) []subjectText {
-	var parts []relativeSET
-	if rest, err := asn1.Unmarshal(der, &parts); err != nil || len(rest) > 0 {
+	parts, ok := nameParts(der)
+	if !ok {
 		return nil
 	}
 	var list []subjectText

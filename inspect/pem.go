@@ -107,6 +107,8 @@ func (r *pemReader) block(begin []byte) (*pemBlock, error) {
 		}
 		return b, fmt.Errorf("there is text behind the BEGIN at line %d; were its line breaks lost?", b.line)
 	}
+	const usual = 2 << 10 // no piece of a key is left behind where the bytes grew from
+	b.body, b.starts = make([]byte, 0, usual), make([]int, 0, usual/64)
 	for {
 		if len(r.rest) == 0 || r.peekBegin() {
 			return b, fmt.Errorf("the block that begins at line %d has no END: it is cut off after line %d", b.line, r.line)

@@ -90,7 +90,11 @@ type call struct {
 
 	reading sync.Mutex       // of the manifest
 	read    *config.Manifest // once it was read
-	asked   []byte           // the password of keystores, once it was asked for
+	// password opens keystores that are looked at.
+	passwordOnce sync.Once
+	password     []byte
+	passwordErr  error
+	asked        []byte // the password of keystores, once it was asked for
 	// entriesRead are the backends of entriesOf, which is the manifest that was read.
 	entriesOf   *config.Manifest
 	entriesRead map[string]backends.Entry

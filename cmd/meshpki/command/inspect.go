@@ -51,25 +51,34 @@ func runInspect(ctx context.Context, c *call) error {
 	doc := ui.Inspection{Now: c.env.Now()}
 	over := 0
 	all := c.inspectAll(ctx, list)
+	bad := false
+	var elements [][]byte
 	for _, found := range all {
 		doc.Reports = append(doc.Reports, found.reports...)
+		elements = append(elements, found.elements...)
 		failed = append(failed, found.failed...)
+		bad = bad || found.bad
 		if found.over {
 			over++
 		}
 	}
-	if len(doc.Reports) == 0 && over > 0 && len(failed) == 0 {
+	if len(doc.Reports)+len(elements) == 0 && over > 0 && len(failed) == 0 {
 		failed = append(failed, fmt.Errorf("%s: %w", args[0], inspect.ErrNothingFound))
 	}
 	if c.Bool("tree") {
 		doc.Family = family(all, doc.Reports)
 	}
-	if len(doc.Reports) > 0 || c.wantsJSON() {
+	switch {
+	case elements != nil:
+		if err := ui.JSONOf(c.env.Stdout, doc, elements); err != nil {
+			return fmt.Errorf("write to standard output: %w", err)
+		}
+	case len(doc.Reports) > 0 || c.wantsJSON():
 		if err := c.say(doc); err != nil {
 			return err
 		}
 	}
-	if len(failed) == 0 && c.Bool("lint") && slices.ContainsFunc(doc.Reports, hasError) {
+	if len(failed) == 0 && c.Bool("lint") && bad {
 		return errNo
 	}
 	return c.allOf(failed)
@@ -97,16 +106,19 @@ func family(all []inspected, reports []inspect.Report) []*inspect.Kin {
 
 // inspected is what one source gave.
 type inspected struct {
-	reports []inspect.Report // what a server shows, and one of each object
-	objects []inspect.Object // where somebody needs them
-	failed  []error
-	over    bool // it was passed over
+	reports  []inspect.Report // what a server shows, and one of each object
+	elements [][]byte         // the same as JSON, in place of reports where nobody needs those
+	bad      bool             // one of the reports has an error among its findings
+	objects  []inspect.Object // where somebody needs them
+	failed   []error
+	over     bool // it was passed over
 }
 
 // inspectAll looks at every source, as many at once as there are processors, and gives
 // what was found in their order.
 func (c *call) inspectAll(ctx context.Context, list []source) []inspected {
 	out := make([]inspected, len(list))
+	asJSON := c.wantsJSON() && !c.Bool("tree")
 	var next atomic.Int64
 	var running sync.WaitGroup
 	var broken atomic.Value
@@ -117,7 +129,9 @@ func (c *call) inspectAll(ctx context.Context, list []source) []inspected {
 			running.Done()
 		}, func() {
 			for i := next.Add(1) - 1; i < int64(len(list)) && ctx.Err() == nil; i = next.Add(1) - 1 {
-				out[i] = c.inspectOne(list[i])
+				if out[i] = c.inspectOne(list[i]); asJSON {
+					out[i].encode()
+				}
 			}
 			running.Done()
 		})
@@ -132,9 +146,22 @@ func (c *call) inspectAll(ctx context.Context, list []source) []inspected {
 	return out
 }
 
+// encode puts what is to be said as JSON in the place of the reports.
+func (found *inspected) encode() {
+	for _, r := range found.reports {
+		e, err := ui.Element(r)
+		if err != nil {
+			found.failed = append(found.failed, err)
+			continue
+		}
+		found.elements = append(found.elements, e)
+	}
+	found.reports = nil
+}
+
 // inspectOne looks at one source.
 func (c *call) inspectOne(s source) inspected {
-	objects, served, err := c.look(s.name)
+	objects, served, err := c.look(s)
 	switch {
 	case s.passesOver(err):
 		return inspected{over: true}
@@ -155,6 +182,7 @@ func (c *call) inspectOne(s source) inspected {
 		out.objects = objects
 	}
 	out.reports = append(out.reports, reports...)
+	out.bad = slices.ContainsFunc(out.reports, hasError)
 	for _, o := range objects {
 		if o.Err != nil && o.Damaged == nil {
 			out.failed = append(out.failed, unreadable(s.name, o))

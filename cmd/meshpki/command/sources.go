@@ -94,7 +94,7 @@ func (c *call) objects(name string) ([]inspect.Object, error) {
 	}
 	var all []inspect.Object
 	for _, s := range list {
-		objects, _, err := c.look(s.name)
+		objects, _, err := c.look(s)
 		switch {
 		case s.passesOver(err):
 		case err != nil:
@@ -119,7 +119,12 @@ func (c *call) objectsOfFile(name string) ([]inspect.Object, error) {
 }
 
 // look reads one source that is no directory. served is what else a server shows.
-func (c *call) look(name string) (objects []inspect.Object, served *inspect.Served, err error) {
+func (c *call) look(s source) (objects []inspect.Object, served *inspect.Served, err error) {
+	name := s.name
+	if s.walked {
+		objects, err = c.objectsOfFile(name)
+		return objects, nil, err
+	}
 	if rest, found := strings.CutPrefix(name, "k8s://"); found {
 		objects, err = c.stored("k8s", rest)
 		return objects, nil, err
@@ -170,8 +175,14 @@ func (c *call) parse(name string, data []byte) ([]inspect.Object, error) {
 	return objects, nil
 }
 
-// keystorePassword is what opens keystores; nil where nobody said.
+// keystorePassword is what opens keystores; nil where nobody said. It is read once,
+// for however many sources.
 func (c *call) keystorePassword() ([]byte, error) {
+	c.passwordOnce.Do(func() { c.password, c.passwordErr = c.readKeystorePassword() })
+	return c.password, c.passwordErr
+}
+
+func (c *call) readKeystorePassword() ([]byte, error) {
 	name := c.optional("keystore-password-file")
 	if name == "" {
 		name = c.env.Getenv("MESHPKI_KEYSTORE_PASSWORD_FILE")

@@ -120,7 +120,7 @@ func (c *call) answers(list []source, q *question) []answer {
 				return
 			}
 			for i := from; i < min(from+chunk, len(list)); i++ {
-				answers[i].results, answers[i].err = c.verify(list[i].name, q, v)
+				answers[i].results, answers[i].err = c.verify(list[i], q, v)
 			}
 		}
 	}
@@ -141,8 +141,13 @@ func (c *call) answers(list []source, q *question) []answer {
 }
 
 // verify judges the targets of one source.
-func (c *call) verify(name string, q *question, v *inspect.Verifier) ([]inspect.Result, error) {
-	certs, err := c.anyCertificates(name)
+func (c *call) verify(s source, q *question, v *inspect.Verifier) ([]inspect.Result, error) {
+	name := s.name
+	objects, _, err := c.look(s)
+	if err != nil {
+		return nil, err
+	}
+	certs, err := certificatesAmong(name, objects)
 	if err != nil {
 		return nil, err
 	}

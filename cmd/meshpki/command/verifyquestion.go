@@ -203,6 +203,11 @@ func (c *call) anyCertificates(name string) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
+	return certificatesAmong(name, objects)
+}
+
+// certificatesAmong is anyCertificates of what was found in a source.
+func certificatesAmong(name string, objects []inspect.Object) ([]*x509.Certificate, error) {
 	var certs []*x509.Certificate
 	for _, o := range objects {
 		switch {

@@ -3,8 +3,6 @@
 package ui
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -30,23 +28,6 @@ type Options struct {
 	Color bool
 	UTF8  bool
 	Width int // columns; 0 is 80
-}
-
-// JSON writes the document in its envelope, indented, with one line feed at the end.
-func JSON(w io.Writer, d Document) error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(struct {
-		Schema string `json:"schema"`
-		Data   any    `json:"data"`
-	}{"meshpki/" + d.Schema() + "/v1", d.Data()})
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(escapeJSON(b.Bytes()))
-	return err
 }
 
 // Text writes the document for a person.
