@@ -21,6 +21,8 @@ type Output struct {
 	Owner, Group string
 	Mode         fs.FileMode // of secret files; zero is 0600
 	Swap         string      // as in Set
+	// Labels and Annotations are as in Set.
+	Labels, Annotations map[string]string
 }
 
 // Preparer is implemented by a Store that can tell beforehand that a set could
@@ -66,7 +68,7 @@ func Prepare(ctx context.Context, outputs []Output, names []string, replace bool
 }
 
 func (o Output) set(files Files, facts map[string]string, replace bool) Set {
-	return Set{Files: files, Facts: facts, Owner: o.Owner, Group: o.Group, Mode: o.Mode, Swap: o.Swap, Replace: replace}
+	return Set{Files: files, Facts: facts, Owner: o.Owner, Group: o.Group, Mode: o.Mode, Swap: o.Swap, Labels: o.Labels, Annotations: o.Annotations, Replace: replace}
 }
 
 // Deliver lays the credential out and saves it in every place. Each place gets

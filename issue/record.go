@@ -40,6 +40,7 @@ type Record struct {
 	Validity    string         `json:"validity,omitempty"` // a Go duration; empty is the profile's
 	RenewAt     int            `json:"renewAt,omitempty"`  // percent of the lifetime; 0 is the default
 	KeyType     string         `json:"keyType"`
+	ReuseKey    bool           `json:"reuseKey,omitempty"`   // a renewal has the same key certified
 	Foreign     bool           `json:"foreignKey,omitempty"` // somebody else has the key
 	Backend     string         `json:"backend,omitempty"`
 	Outputs     []RecordOutput `json:"outputs"`
@@ -55,6 +56,9 @@ type RecordOutput struct {
 	Mode    string   `json:"mode,omitempty"`
 	// Swap is empty for SwapDirectory.
 	Swap string `json:"swap,omitempty"`
+	// Labels and Annotations are those of a Secret.
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
 	// Keystore is the file that has the password of its keystores, in full.
 	Keystore string `json:"keystorePasswordFile,omitempty"`
 }

@@ -19,7 +19,7 @@ func fullRecord() issue.Record {
 		Service: "payment", Namespace: "prod", TrustDomain: "cluster.local", Cluster: "cluster.local", Kind: issue.Consul, Datacenter: "dc1",
 		SPIFFEID: "spiffe://cluster.local/x", DNS: []string{"a.example"}, IP: []string{"10.0.0.5"}, Email: []string{"a@example.com"}, URI: []string{"urn:x"},
 		ShortNames: true, NoDNS: true, CommonName: "cn", Subject: "CN=x,O=y", NoSubject: true, Profile: "server", ProfileForm: "f0", Validity: "48h0m0s",
-		RenewAt: 50, KeyType: "ed25519", Foreign: true, Backend: "local", Outputs: []issue.RecordOutput{
+		RenewAt: 50, KeyType: "ed25519", Foreign: true, ReuseKey: true, Backend: "local", Outputs: []issue.RecordOutput{
 			{To: "/etc/payment", Layouts: []string{"tls", "pem"}, Owner: "payment", Group: "payment", Mode: "0640"}},
 	}
 }

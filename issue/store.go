@@ -31,6 +31,9 @@ type Set struct {
 	Replace bool
 	// Swap is SwapDirectory, also where it is empty, or SwapFiles.
 	Swap string
+	// Labels and Annotations are written on what keeps the set, where that can have
+	// some: a Secret can, a directory ignores them.
+	Labels, Annotations map[string]string
 	// Whole is how many of the generations that were replaced stay whole; zero is one,
 	// the previous. Of older ones the secret files are taken away.
 	Whole int

@@ -119,6 +119,9 @@ func (w *work) order(authority ca.Authority) (issue.Order, error) {
 		if order.Key, err = keyOf(w.t.Places[w.v.lead].Named, w.v.seen[w.v.lead].set); err != nil {
 			return order, fmt.Errorf("use the key in place again: %w", err)
 		}
+		if kt := ca.KeyTypeOf(order.Key.Public()); w.t.Record.ReuseKey && kt != order.KeyType {
+			return order, fmt.Errorf("the key in place is %s and is to be kept, but %s is ordered: order the same key type, or let a new key be made once", kt, order.KeyType)
+		}
 	}
 	return order, nil
 }

@@ -131,6 +131,14 @@ func (w *write) nothing() bool {
 	return true
 }
 
+// lost tells whether a label or an annotation of ours is to go.
+func (w *write) lost() bool {
+	without := func(have, want map[string]string) bool {
+		return slices.ContainsFunc(names(have), func(key string) bool { _, kept := want[key]; return !kept })
+	}
+	return without(w.was.labels, w.labels) || without(w.was.notes, w.notes)
+}
+
 // contested says whose fields would be changed. The server would as well: but not
 // where the fields that we own are to be taken over from ourselves.
 func (w *write) contested() error {
@@ -233,7 +241,7 @@ func (w *write) once(ctx context.Context) (*secret, error) {
 	switch {
 	case !w.was.exists || w.again:
 		r = w.create()
-	case len(w.gone) > 0 && w.was.updates:
+	case (len(w.gone) > 0 || w.lost()) && w.was.updates:
 		r = w.merge()
 	}
 	written := &secret{}
@@ -302,8 +310,15 @@ func (w *write) merge() call {
 	for name, value := range w.notes {
 		notes[name] = value
 	}
+	labels := map[string]any{}
+	for name := range w.was.labels {
+		labels[name] = nil
+	}
+	for name, value := range w.labels {
+		labels[name] = value
+	}
 	return call{method: http.MethodPatch, about: w.s.at, media: asMerge, query: url.Values{"fieldManager": {manager}}, body: map[string]any{
-		"metadata": map[string]any{"uid": w.was.uid, "resourceVersion": w.was.resourceVersion, "labels": w.labels, "annotations": notes},
+		"metadata": map[string]any{"uid": w.was.uid, "resourceVersion": w.was.resourceVersion, "labels": labels, "annotations": notes},
 		"data":     data,
 	}}
 }

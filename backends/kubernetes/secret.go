@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 
@@ -44,6 +43,9 @@ type set struct {
 	// Files are the keys that are ours, Secret those of them with private keys.
 	Files  []string `json:"files"`
 	Secret []string `json:"secret,omitempty"`
+	// Labels and Annotations are the keys of those that the set wants besides ours.
+	Labels      []string `json:"labels,omitempty"`
+	Annotations []string `json:"annotations,omitempty"`
 }
 
 // meta is what every object carries, as far as we look at it.
@@ -126,6 +128,10 @@ func liveOf(s *secret) *live {
 		l.keys[name] = sha256.Sum256(value)
 	}
 	l.set, l.damaged = readSet(m.Annotations)
+	if l.set != nil {
+		also(l.labels, m.Labels, l.set.Labels)
+		also(l.notes, m.Annotations, l.set.Annotations)
+	}
 	for _, f := range m.ManagedFields {
 		switch {
 		case f.Manager == manager && f.Operation == "Apply":
@@ -149,6 +155,15 @@ func ours(all map[string]string) map[string]string {
 	return out
 }
 
+// also adds those of all that are named.
+func also(to, all map[string]string, names []string) {
+	for _, name := range names {
+		if value, there := all[name]; there {
+			to[name] = value
+		}
+	}
+}
+
 // own notes the fields of another manager that could be ours: keys and notes.
 func (l *live) own(f managed) {
 	var fields struct {
@@ -161,24 +176,17 @@ func (l *live) own(f managed) {
 	// Fields that cannot be read are held against us by the server itself.
 	_ = json.Unmarshal(f.FieldsV1, &fields)
 	for prefix, names := range map[string]map[string]json.RawMessage{
-		"data.": fields.Data, "metadata.annotations." + domain: under(fields.Metadata.Annotations), "metadata.labels." + domain: under(fields.Metadata.Labels),
+		"data.": fields.Data, "metadata.annotations.": fields.Metadata.Annotations, "metadata.labels.": fields.Metadata.Labels,
 	} {
 		for name := range names {
 			if name, ok := strings.CutPrefix(name, "f:"); ok {
 				if l.owners == nil {
 					l.owners = map[string][]string{}
 				}
-				field := prefix + strings.TrimPrefix(name, domain)
-				l.owners[field] = append(l.owners[field], f.Manager)
+				l.owners[prefix+name] = append(l.owners[prefix+name], f.Manager)
 			}
 		}
 	}
-}
-
-// under keeps the fields of our domain.
-func under(fields map[string]json.RawMessage) map[string]json.RawMessage {
-	maps.DeleteFunc(fields, func(name string, _ json.RawMessage) bool { return !strings.HasPrefix(name, "f:"+domain) })
-	return fields
 }
 
 // errSetDamaged says that our own note cannot be read.
@@ -224,7 +232,7 @@ func (s *secret) files(of *set) issue.Files {
 
 // marks are the labels and annotations of a set.
 func marks(want issue.Set) (labels, notes map[string]string, err error) {
-	s := set{Schema: setSchema, Facts: want.Facts, Files: want.Files.Names()}
+	s := set{Schema: setSchema, Facts: want.Facts, Files: want.Files.Names(), Labels: names(want.Labels), Annotations: names(want.Annotations)}
 	for _, name := range s.Files {
 		if want.Files[name].Secret {
 			s.Secret = append(s.Secret, name)
@@ -240,7 +248,18 @@ func marks(want issue.Set) (labels, notes map[string]string, err error) {
 			notes[note] = value
 		}
 	}
-	return map[string]string{labelManaged: "true"}, notes, nil
+	labels = map[string]string{labelManaged: "true"}
+	for key, value := range want.Labels {
+		if !strings.HasPrefix(key, domain) {
+			labels[key] = value
+		}
+	}
+	for key, value := range want.Annotations {
+		if !strings.HasPrefix(key, domain) {
+			notes[key] = value
+		}
+	}
+	return labels, notes, nil
 }
 
 // typeOf is the type of a new Secret for those files.

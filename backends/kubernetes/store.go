@@ -145,6 +145,16 @@ func (l *live) audit(want issue.Set) []string {
 			found = append(found, "the annotation "+note+" was changed")
 		}
 	}
+	for _, own := range []struct {
+		what       string
+		want, have map[string]string
+	}{{"label", want.Labels, l.labels}, {"annotation", want.Annotations, l.notes}} {
+		for _, key := range names(own.want) {
+			if have, there := own.have[key]; !there || have != own.want[key] {
+				found = append(found, "the "+own.what+" "+key+" is not as ordered")
+			}
+		}
+	}
 	if owned := ownedBy(want); owned != "" {
 		found = append(found, owned)
 	}

@@ -41,7 +41,7 @@ func (n Named) Options() []string {
 }
 
 // optionNames are all options, in the order in which they are told.
-var optionNames = []string{optionPKCS1, optionSEC1, optionClient, optionLegacyDES, optionModern2026}
+var optionNames = []string{optionPKCS1, optionSEC1, optionDER, optionCombined, optionClient, optionLegacyDES, optionModern2026}
 
 // DecodeBy is the layout's Decode; its parser of certificates is parse where it can be.
 func (n Named) DecodeBy(f issue.Files, parse func([]byte) (*x509.Certificate, error)) ([]*x509.Certificate, error) {
@@ -94,7 +94,7 @@ const Default = "tls"
 // All lists every layout, the default first, each in its plain form.
 func All() []Named {
 	return []Named{
-		{"tls", []string{"tls.crt", "tls.key", "ca.crt"}, "ca.crt", tls, tls.forms()},
+		{"tls", []string{"tls.crt", "tls.key", "ca.crt"}, "ca.crt", tls, tls.tlsForms()},
 		{"pem", []string{"cert.pem", "key.pem", "ca.pem"}, "ca.pem", pem, pem.forms()},
 		{"combined", []string{combinedFile, "ca.crt"}, "ca.crt", combined{}, combined{}.forms()},
 		{"nginx", []string{"fullchain.pem", "privkey.pem", "ca.pem", nginxVerify}, "ca.pem", nginx, nil},
@@ -130,6 +130,13 @@ func byName(name string) (Named, error) {
 		return l, nil
 	}
 	form, ok := l.options[option]
+	if whole, several := l.Layout.(split); !ok && several && strings.Contains(option, ":") && l.options[optionDER] != nil {
+		var err error
+		if form, err = whole.with(strings.Split(option, ":")...); err != nil {
+			return l, fmt.Errorf("layout %q: %w", name, err)
+		}
+		ok = true
+	}
 	switch {
 	case len(l.options) == 0:
 		return l, fmt.Errorf("layout %q: %s has no options", name, base)

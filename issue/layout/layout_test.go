@@ -162,6 +162,10 @@ func wantFiles(t *testing.T, what string, l layout.Named, c *issue.Credential, f
 			}
 			continue
 		}
+		if name == "key.der" || name == "tls-combined.pem" {
+			wantOnceMore(t, what, name, c, f)
+			continue
+		}
 		blocks := readPEM(t, what+": "+name, f.Data)
 		secret := false
 		for _, b := range blocks {
@@ -198,6 +202,26 @@ func wantFiles(t *testing.T, what string, l layout.Named, c *issue.Credential, f
 	}
 }
 
+// wantOnceMore looks at the files that hold the key once more, as cert-manager has them.
+func wantOnceMore(t *testing.T, what, name string, c *issue.Credential, f issue.File) {
+	t.Helper()
+	if !f.Secret {
+		t.Errorf("%s: %s is not secret", what, name)
+	}
+	if name == "key.der" {
+		key, err := x509.ParsePKCS8PrivateKey(f.Data)
+		if s, ok := key.(crypto.Signer); err != nil || !ok || !pemfile.SamePublicKey(s.Public(), c.Key.Public()) {
+			t.Errorf("%s: %s is not the key: %v", what, name, err)
+		}
+		return
+	}
+	first, _ := pem.Decode(f.Data)
+	pair, err := tls.X509KeyPair(f.Data, f.Data)
+	if err != nil || len(pair.Certificate) != len(c.Chain) || first.Type != pemfile.TypeKey || !bytes.Contains(f.Data, []byte("KEY-----\n\n-----BEGIN CERT")) {
+		t.Errorf("%s: of %s a TLS server reads %d certificates, %v", what, name, len(pair.Certificate), err)
+	}
+}
+
 // readPEM reads a file that is PEM blocks and nothing else: no byte before the
 // first, between two, or behind the line feed of the last END line.
 func readPEM(t *testing.T, what string, data []byte) []*pem.Block {
@@ -231,7 +255,8 @@ func TestLayoutsWithoutKey(t *testing.T) {
 			continue // the form of a key
 		}
 		files, err := l.Encode(c)
-		if _, _, keystores := strings.Cut("combined envoy traefik jks pkcs12", strings.Split(l.Name, ":")[0]); keystores {
+		nothing := []string{"combined", "envoy", "traefik", "jks", "pkcs12", "tls:der", "tls:combined"}
+		if slices.Contains(nothing, l.Name) || slices.Contains(nothing, strings.Split(l.Name, ":")[0]) {
 			if _, ok := errors.AsType[*layout.RefusedError](err); !ok {
 				t.Errorf("%s: files %q, error %v", l.Name, files.Names(), err)
 			}
@@ -294,6 +319,10 @@ func TestByName(t *testing.T) {
 		{[]string{""}, "", `layout "" is none of tls, pem, combined, nginx,`},
 		{[]string{"tls", "TLS"}, "", `layout "TLS" is none of tls, pem, combined, nginx,`},
 		{[]string{"pem:sec1"}, "pem:sec1", ""},
+		{[]string{"tls:sec1:der:combined"}, "tls:sec1:der:combined", ""},
+		{[]string{"tls:sec1:pkcs1"}, "", `layout "tls:sec1:pkcs1": pkcs1 stands where no more is to be said of the key`},
+		{[]string{"tls:der:x"}, "", `layout "tls:der:x": x stands where`},
+		{[]string{"pem:sec1:der"}, "", `layout "pem:sec1:der": what may stand behind pem: is pkcs1, sec1`},
 		{[]string{"pem:sec2"}, "", `layout "pem:sec2": what may stand behind pem: is pkcs1, sec1`},
 		{[]string{"spiffe:sec1"}, "", `layout "spiffe:sec1": spiffe has no options`},
 		{[]string{"pem", "pem:sec1"}, "", "layouts pem and pem:sec1 both make a file cert.pem"},

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	encoding "encoding/pem"
 	"fmt"
+	"slices"
 
 	"github.com/meshpki/meshpki/internal/pemfile"
 	"github.com/meshpki/meshpki/issue"
@@ -19,10 +20,21 @@ const (
 	optionClient = "client"
 )
 
+// What cert-manager also writes where additionalOutputFormats says so: the key in DER,
+// and key and chain in one file.
+const (
+	optionDER      = "der"
+	optionCombined = "combined"
+	derFile        = "key.der"
+	tlsCombined    = "tls-combined.pem"
+)
+
 // split is a layout of three PEM files: chain, key, roots.
 type split struct {
 	chain, secret, roots string
 	form                 string // of the key; "" is PKCS#8
+	// der and joined are for files that hold the key once more.
+	der, joined bool
 	// consumer, unless "", is who refuses what, and refuses says what.
 	consumer string
 	refuses  func(Plan) []Refusal
@@ -37,11 +49,49 @@ func (l split) forms() map[string]issue.Layout {
 	return map[string]issue.Layout{optionPKCS1: a, optionSEC1: b}
 }
 
-func (l split) names() []string { return []string{l.chain, l.secret, l.roots} }
+// with is the layout with several options at once.
+func (l split) with(options ...string) (issue.Layout, error) {
+	for _, o := range options {
+		switch {
+		case (o == optionPKCS1 || o == optionSEC1) && l.form == "":
+			l.form = o
+		case o == optionDER && !l.der:
+			l.der = true
+		case o == optionCombined && !l.joined:
+			l.joined = true
+		default:
+			return nil, fmt.Errorf("%s stands where no more is to be said of the key", o)
+		}
+	}
+	return l, nil
+}
+
+// tlsForms are those of tls: the forms of a key, and the files beside it.
+func (l split) tlsForms() map[string]issue.Layout {
+	all := l.forms()
+	a, b := l, l
+	a.der, b.joined = true, true
+	all[optionDER], all[optionCombined] = a, b
+	return all
+}
+
+func (l split) names() []string {
+	names := []string{l.chain, l.secret, l.roots}
+	if l.der {
+		names = append(names, derFile)
+	}
+	if l.joined {
+		names = append(names, tlsCombined)
+	}
+	return names
+}
 
 // Check says what the consumer would refuse.
 func (l split) Check(p Plan) error {
 	found := formRefusals(l.form, p)
+	if p.Foreign && (l.der || l.joined) {
+		found = append(found, noKey)
+	}
 	if l.refuses != nil {
 		found = append(found, l.refuses(p)...)
 	}
@@ -63,6 +113,9 @@ func (l split) Encode(c *issue.Credential) (issue.Files, error) {
 			return nil, err
 		}
 		files[l.secret] = issue.File{Data: key, Secret: true}
+		if err := l.again(files, key); err != nil {
+			return nil, err
+		}
 	}
 	if l.more != nil {
 		for name, text := range l.more(c) {
@@ -70,6 +123,21 @@ func (l split) Encode(c *issue.Credential) (issue.Files, error) {
 		}
 	}
 	return files, nil
+}
+
+// again writes the files that hold the key, in PEM as it is, once more.
+func (l split) again(files issue.Files, key []byte) error {
+	if l.der {
+		block, _ := encoding.Decode(key)
+		if block == nil {
+			return errNoKey
+		}
+		files[derFile] = issue.File{Data: block.Bytes, Secret: true}
+	}
+	if l.joined {
+		files[tlsCombined] = issue.File{Data: slices.Concat(key, []byte("\n"), files[l.chain].Data), Secret: true}
+	}
+	return nil
 }
 
 // Decode gives the chain back.

@@ -67,6 +67,7 @@ func (c *call) mapIssuers(m *config.Manifest) error {
 		return usagef("--out: Certificates go below one place")
 	}
 	used := map[string]bool{}
+	var unmarked []string
 	for i := range m.Services {
 		s := &m.Services[i]
 		ref, key := "", ""
@@ -81,8 +82,22 @@ func (c *call) mapIssuers(m *config.Manifest) error {
 		}
 		s.Backend = ref
 		if len(base) == 1 {
-			s.Outputs = []config.Output{{Place: s.Place, To: secretPlace(base[0], m.NamespaceOf(s), s.Name)}}
+			s.Outputs = []config.Output{{Place: s.Place, To: secretPlace(base[0], m.NamespaceOf(s), s.Name), Layout: s.Layouts}}
 		}
+		switch marked := len(s.Labels)+len(s.Annotations) > 0; {
+		case marked && len(s.Outputs) > 0 && strings.HasPrefix(s.Outputs[0].To, "k8s:"):
+			s.Outputs[0].Labels, s.Outputs[0].Annotations = s.Labels, s.Annotations
+		case marked:
+			unmarked = append(unmarked, s.Name+"."+m.NamespaceOf(s))
+		}
+		if len(s.Passwords) > 0 && !c.hasKeystoreFile(m) {
+			wrong := m.Wrong(s.Place, "spec.keystores", fmt.Sprintf("passwordSecretRef: the password is in the cluster, in the Secret %s", s.Passwords[0]))
+			wrong.Hint = "--keystore-password-file FILE or MESHPKI_KEYSTORE_PASSWORD_FILE names the file that has it here; keystorePasswordFile in the manifest does so for good"
+			return wrong
+		}
+	}
+	if len(unmarked) > 0 {
+		c.notice("secretTemplate of %s has no effect: a directory has no labels and annotations, --out k8s writes Secrets", ui.List(unmarked, 3))
 	}
 	for _, pair := range c.values("map-issuer") {
 		if name, _, _ := strings.Cut(pair, "="); !used[name] {
@@ -90,6 +105,11 @@ func (c *call) mapIssuers(m *config.Manifest) error {
 		}
 	}
 	return nil
+}
+
+// hasKeystoreFile tells whether a file with the password of keystores is named.
+func (c *call) hasKeystoreFile(m *config.Manifest) bool {
+	return c.String(keystorePasswordFlag)+c.env.Getenv("MESHPKI_KEYSTORE_PASSWORD_FILE")+m.Defaults.KeystorePasswordFile != ""
 }
 
 // secretPlace is where what would be a Secret goes: k8s is the cluster, anything else

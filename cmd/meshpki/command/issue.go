@@ -319,7 +319,7 @@ func (j *job) open(own string) error {
 		default:
 			return usagef("--swap %q: %s or %s is expected", o.Swap, issue.SwapDirectory, issue.SwapFiles)
 		}
-		out := issue.Output{Store: store, Owner: o.Owner, Group: o.Group, Swap: j.record.Outputs[i].Swap}
+		out := issue.Output{Store: store, Owner: o.Owner, Group: o.Group, Swap: j.record.Outputs[i].Swap, Labels: o.Labels, Annotations: o.Annotations}
 		if o.Mode != "" {
 			if out.Mode, err = config.ParseMode(o.Mode); err != nil {
 				return usagef("mode: %v", err)

@@ -75,7 +75,7 @@ func (c *call) manifestJob(d *file.Directory, m *config.Manifest, s *config.Serv
 		Service: s.Name, Namespace: m.NamespaceOf(s), Kind: issue.Kind(s.Identity), SPIFFEID: s.SPIFFEID,
 		Datacenter: s.Datacenter, TrustDomain: s.Trust,
 		DNS: s.DNS, IP: s.IP, Email: s.Email, URI: s.URI, ShortNames: s.ShortNames, NoDNS: s.NoDNS,
-		CommonName: s.CommonName, Subject: s.Subject, NoSubject: s.NoSubject,
+		CommonName: s.CommonName, Subject: s.Subject, NoSubject: s.NoSubject, ReuseKey: s.ReuseKey,
 		Profile: orElse(s.Profile, orElse(m.Defaults.Profile, "workload")),
 	}
 	var err error
@@ -125,12 +125,17 @@ func (c *call) manifestJob(d *file.Directory, m *config.Manifest, s *config.Serv
 // manifestPlaces settles where the files of a service go: its outputs, else its own place.
 func (j *job) manifestPlaces(m *config.Manifest, s *config.Service) error {
 	if len(s.Outputs) == 0 {
-		return j.places(nil, m.Defaults.Layout, "", m.KeystoreOf(nil))
+		layouts := m.Defaults.Layout
+		if len(s.Layouts) > 0 {
+			layouts = s.Layouts
+		}
+		return j.places(nil, layouts, "", m.KeystoreOf(nil))
 	}
 	for i := range s.Outputs {
 		o := &s.Outputs[i]
 		user, group, _ := strings.Cut(o.Owner, ":")
-		out := issue.RecordOutput{To: o.To, Layouts: m.LayoutsOf(o), Owner: user, Group: orElse(o.Group, group), Mode: o.Mode, Swap: o.Swap, Keystore: m.KeystoreOf(o)}
+		out := issue.RecordOutput{To: o.To, Layouts: m.LayoutsOf(o), Owner: user, Group: orElse(o.Group, group), Mode: o.Mode, Swap: o.Swap, Keystore: m.KeystoreOf(o),
+			Labels: o.Labels, Annotations: o.Annotations}
 		j.record.Outputs = append(j.record.Outputs, out)
 	}
 	return j.open(j.dir.ServicePath(j.record.Namespace, j.record.Service))

@@ -269,7 +269,7 @@ func (k *care) unlistedTarget(ctx context.Context, s *file.Store) (*renew.Target
 // target is what a job orders, as renewal sees it.
 func (j *job) target(reuse bool) *renew.Target {
 	t := &renew.Target{
-		Name: j.label(), Record: j.record, Profile: j.profile, Policy: j.policy(), Backend: j.backend, ReuseKey: reuse,
+		Name: j.label(), Record: j.record, Profile: j.profile, Policy: j.policy(), Backend: j.backend, ReuseKey: reuse || j.record.ReuseKey,
 	}
 	t.Policy.Name, t.Policy.Jitter = t.Name, renew.DefaultJitter
 	for i, o := range j.outputs {

@@ -78,13 +78,14 @@ type certificateSpec struct {
 	History        int         `yaml:"revisionHistoryLimit" like:"1" doc:"Honoured as it stands: there are no CertificateRequests to keep."`
 	Encode         bool        `yaml:"encodeUsagesInRequest" doc:"Honoured as it stands: usages are the order's, and no request's."`
 
+	Template  *secretTemplate `yaml:"secretTemplate" doc:"Labels and annotations, where it goes to a Secret."`
+	Formats   []outputFormat  `yaml:"additionalOutputFormats" like:"{type: DER}" doc:"Files that have the key once more: key.der, tls-combined.pem."`
+	Keystores *keystoresDoc   `yaml:"keystores" doc:"Keystores, with the password of --keystore-password-file."`
+	Renewal   *renewalDoc     `yaml:"renewal" doc:"Only policy RenewBefore, which is what is done."`
+
 	OtherNames  ignored `yaml:"otherNames" refuse:"names of other types are not certified here"`
 	Signature   ignored `yaml:"signatureAlgorithm" refuse:"the authority's key decides on it"`
-	Template    ignored `yaml:"secretTemplate" refuse:"labels and annotations are not written: leave it out"`
-	Formats     ignored `yaml:"additionalOutputFormats" refuse:"a manifest names the layouts that are to be written"`
-	Keystores   ignored `yaml:"keystores" refuse:"their passwords are in the cluster: a manifest names the layouts that are to be written"`
 	Constraints ignored `yaml:"nameConstraints" refuse:"they belong to CAs: meshpki ca intermediate --permit-dns"`
-	Renewal     ignored `yaml:"renewal" refuse:"a manifest has change windows"`
 }
 
 type x509Names struct {
@@ -118,7 +119,6 @@ func usageOf(word string) string {
 func checkCertificateUsage(s string) string { return checkUsage(usageOf(s)) }
 
 func (s *certificateSpec) check(c cursor) *Error {
-	key := s.PrivateKey
 	switch {
 	case s.IsCA:
 		return c.wrong("isCA", "a CA is no service: meshpki ca intermediate makes one")
@@ -132,10 +132,6 @@ func (s *certificateSpec) check(c cursor) *Error {
 		return c.wrong("issuerRef", "kind is missing: an issuer of another group has one of its own")
 	case len(s.DNSNames)+len(s.IPAddresses)+len(s.URIs)+len(s.EmailAddresses) == 0 && s.CommonName == "" && s.LiteralSubject == "":
 		return c.wrong("", "no name at all: dnsNames, ipAddresses, uris, emailAddresses or commonName is needed")
-	case key != nil && key.Encoding == "PKCS1":
-		return c.wrong("privateKey", "encoding PKCS1: keys are written as PKCS8 (RFC 5208)")
-	case key != nil && key.Rotation == "Never":
-		return c.wrong("privateKey", "rotationPolicy Never: a renewal makes a new key, unless meshpki renew --reuse-key is asked not to")
 	}
 	if _, why := s.keyType(); why != "" {
 		return c.wrong("privateKey", "%s", why)
@@ -143,7 +139,7 @@ func (s *certificateSpec) check(c cursor) *Error {
 	if _, why := s.renewAt(); why != "" {
 		return c.wrong("renewBefore", "%s", why)
 	}
-	return nil
+	return s.checkParts(c)
 }
 
 // keyType is the kind of key; "" where nothing is said.
@@ -202,7 +198,11 @@ func (s *certificateSpec) life() time.Duration {
 func (d *certificateDoc) service() Service {
 	s := &d.Spec
 	out := Service{Place: s.Place, Name: s.SecretName, Namespace: d.Metadata.Namespace, Identity: "plain", NoDNS: true,
-		DNS: s.DNSNames, IP: s.IPAddresses, URI: s.URIs, Email: s.EmailAddresses, Validity: s.life().String(), Issuer: &s.IssuerRef}
+		DNS: s.DNSNames, IP: s.IPAddresses, URI: s.URIs, Email: s.EmailAddresses, Validity: s.life().String(), Issuer: &s.IssuerRef,
+		Layouts: s.layouts(), Passwords: s.Keystores.refs(), ReuseKey: s.PrivateKey != nil && s.PrivateKey.Rotation == "Never"}
+	if s.Template != nil {
+		out.Labels, out.Annotations = s.Template.Labels, s.Template.Annotations
+	}
 	out.KeyType, _ = s.keyType()
 	if at, _ := s.renewAt(); at > 0 {
 		out.RenewAt = fmt.Sprintf("%d%%", at)

@@ -105,6 +105,14 @@ func (o *Output) check(c cursor) *Error {
 			}
 		}
 	}
+	for _, key := range []string{"labels", "annotations"} {
+		if _, ok := c.n.find(key); ok && !strings.HasPrefix(o.To, "k8s:") {
+			return c.wrong(key, "%s has none: a Kubernetes Secret has, such as k8s://prod/payment-tls", quote(o.To))
+		}
+	}
+	if problem := checkLabels(o.Labels); problem != "" {
+		return c.wrong("labels", "%s", problem)
+	}
 	if o.Group != "" && strings.Contains(o.Owner, ":") {
 		return c.wrong("group", "the owner %s names a group already", quote(o.Owner))
 	}
@@ -112,6 +120,16 @@ func (o *Output) check(c cursor) *Error {
 		return c.wrong("layout", "an empty list: name a layout, or leave the key out")
 	}
 	return nil
+}
+
+// checkLabels says which label cannot have the value that it has.
+func checkLabels(labels map[string]string) string {
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		if !labelValueForm().MatchString(labels[key]) {
+			return quote(labels[key]) + " is no value of the label " + key + ": up to 63 letters, digits, '-', '_' and '.' are expected"
+		}
+	}
+	return ""
 }
 
 func (w *Window) check(c cursor) *Error {

@@ -55,6 +55,7 @@ var forms = map[string]form{
 	"ARN":            {checkARN, arnPattern},
 	"signer name":    {checkSignerName, signerPattern},
 	"publication":    {CheckPublication, publicationPattern},
+	"label key":      {checkLabelKey, labelKeyPattern},
 	"object key":     {checkObjectKey, objectKeyPattern},
 	"profile":        {checkProfileName, profilePattern},
 	"profile name":   {checkNewProfile, profilePattern},
@@ -79,6 +80,7 @@ const (
 	unitPattern      = `^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,254}$`
 	arnPattern       = `^arn:[^:]+:acm-pca:[^:]+:[0-9]{12}:certificate-authority/`
 	profilePattern   = `^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`
+	labelKeyPattern  = `^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`
 	signerPattern    = `^[a-z0-9.-]+/[A-Za-z0-9._-]+$`
 	objectKeyPattern = `^[-._a-zA-Z0-9]{1,253}$`
 
@@ -99,6 +101,8 @@ var (
 	objectKeyForm = lazy(objectKeyPattern)
 
 	publicationForm = lazy(publicationPattern)
+	labelKeyForm    = lazy(labelKeyPattern)
+	labelValueForm  = lazy(`^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`)
 )
 
 // lazy is a pattern that costs a program nothing that does not use it.
@@ -136,6 +140,18 @@ func checkTrustDomain(s string) string {
 func checkSPIFFEID(s string) string {
 	_, err := spiffeid.Parse(s)
 	return said(err)
+}
+
+// checkLabelKey is for the key of a label or an annotation that is written on a Secret.
+func checkLabelKey(s string) string {
+	domain, _, prefixed := strings.Cut(s, "/")
+	switch {
+	case !labelKeyForm().MatchString(s):
+		return quote(s) + " is no key of a label or an annotation: a name of letters, digits, '-', '_' and '.', perhaps behind a domain and a slash, is expected"
+	case prefixed && (domain == "meshpki.github.io" || domain == "cert-manager.io" || strings.HasSuffix(domain, ".cert-manager.io")):
+		return quote(s) + ": keys below " + domain + " are written by its own programs alone"
+	}
+	return ""
 }
 
 func checkLabel(s string) string {

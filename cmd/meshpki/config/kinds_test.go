@@ -50,6 +50,7 @@ func TestForms(t *testing.T) {
 		"ARN":          {[]string{"arn:aws:acm-pca:eu-central-1:111122223333:certificate-authority/1f2e"}, []string{"", "arn:aws:s3:::a", "arn:aws:acm-pca:eu-central-1:1:certificate-authority/1"}},
 		"publication":  {[]string{"configmap:prod/mesh-roots", "clustertrustbundle:mesh", "clustertrustbundle:example.com:mesh:roots"}, []string{"", "configmap:a", "configmap:A/b", "configmap:a/../x", "configmap:/a", "clustertrustbundle:a:b", "secret:a/b", "configmap:a/b\n"}},
 		"object key":   {[]string{"ca.crt", "a_B-1"}, []string{"", "a b", "a/b", "ä"}},
+		"label key":    {[]string{"a", "app.kubernetes.io/name", "A_b.c"}, []string{"", "/a", "a/", "-a", "a b", "cert-manager.io/certificate-name", "meshpki.github.io/set"}},
 		"signer name":  {[]string{"example.com/mesh"}, []string{"", "mesh", "example.com/", "a/b/c"}},
 		"profile":      {[]string{"gateway", "a-1"}, []string{"", "A", "a_b", "-a"}},
 		"profile name": {[]string{"gateway"}, []string{"", "workload", "peer", "A"}},

@@ -92,31 +92,39 @@ type Window struct {
 type Service struct {
 	Place `yaml:"-"`
 
-	Name       string     `yaml:"name" need:"yes" is:"name" like:"payment" doc:"The service's name."`
-	Namespace  string     `yaml:"namespace" is:"name" like:"prod" doc:"Its namespace."`
-	Identity   string     `yaml:"identity" of:"istio dapr kuma consul linkerd plain" doc:"The mesh whose names the certificate carries."`
-	Datacenter string     `yaml:"datacenter" is:"name" like:"dc1" doc:"Consul's datacenter, with the identity consul."`
-	Trust      string     `yaml:"trustDomain" is:"trust domain" like:"cluster.local" doc:"Its trust domain, where it is another than the manifest's."`
-	SPIFFEID   string     `yaml:"spiffeId" is:"SPIFFE ID" like:"spiffe://cluster.local/ns/prod/sa/payment" doc:"The SPIFFE ID, where it is another than the default."`
-	DNS        []string   `yaml:"dns" is:"DNS name" like:"payment.example.com" doc:"DNS names beside the default ones."`
-	IP         []string   `yaml:"ip" is:"IP address" like:"10.0.0.5" doc:"IP addresses."`
-	Email      []string   `yaml:"email" is:"email address" like:"payment@example.com" doc:"Email addresses."`
-	URI        []string   `yaml:"uri" is:"URI" like:"kuma://kuma.io/service/payment" doc:"URIs other than the SPIFFE ID."`
-	ShortNames bool       `yaml:"shortNames" doc:"Whether the bare name is a DNS name too, in whatever namespace."`
-	NoDNS      bool       `yaml:"noDefaultDns" doc:"Whether there are no DNS names but those of dns."`
-	Profile    string     `yaml:"profile" is:"profile" like:"workload" doc:"What the certificate may be used for: workload, server, client, peer, or a name under profiles."`
-	Validity   string     `yaml:"validity" is:"validity" like:"30d" doc:"How long the certificate lives."`
-	RenewAt    string     `yaml:"renewAt" is:"percent" like:"66%" doc:"When it is due for renewal: the part of its lifetime that has passed."`
-	KeyType    string     `yaml:"keyType" of:"ec-p256 ec-p384 ed25519 rsa-2048 rsa-3072 rsa-4096" doc:"The kind of private key."`
-	CommonName string     `yaml:"commonName" like:"payment" doc:"The subject's common name, where it is not the service's name."`
-	Subject    string     `yaml:"subject" is:"subject" like:"CN=payment,O=Example" doc:"The whole subject."`
-	NoSubject  bool       `yaml:"noSubject" doc:"Whether the subject stays empty."`
-	Backend    string     `yaml:"backend" is:"backend" like:"local" doc:"Who signs."`
-	Allow      []string   `yaml:"allow" like:"account" doc:"Reserved: who may call it."`
-	Outputs    []Output   `yaml:"outputs" doc:"Where its files go."`
-	Windows    Windows    `yaml:"windows" doc:"When what can wait may be done, such as renewal by the clock; an empty list is any time."`
-	Hook       Hook       `yaml:"hook" like:"[/usr/bin/systemctl, try-reload-or-restart, payment.service]" doc:"What to do once the files are new: the words of one command, or a list of steps."`
-	Issuer     *IssuerRef `yaml:"-"` // of a Certificate
+	Name       string   `yaml:"name" need:"yes" is:"name" like:"payment" doc:"The service's name."`
+	Namespace  string   `yaml:"namespace" is:"name" like:"prod" doc:"Its namespace."`
+	Identity   string   `yaml:"identity" of:"istio dapr kuma consul linkerd plain" doc:"The mesh whose names the certificate carries."`
+	Datacenter string   `yaml:"datacenter" is:"name" like:"dc1" doc:"Consul's datacenter, with the identity consul."`
+	Trust      string   `yaml:"trustDomain" is:"trust domain" like:"cluster.local" doc:"Its trust domain, where it is another than the manifest's."`
+	SPIFFEID   string   `yaml:"spiffeId" is:"SPIFFE ID" like:"spiffe://cluster.local/ns/prod/sa/payment" doc:"The SPIFFE ID, where it is another than the default."`
+	DNS        []string `yaml:"dns" is:"DNS name" like:"payment.example.com" doc:"DNS names beside the default ones."`
+	IP         []string `yaml:"ip" is:"IP address" like:"10.0.0.5" doc:"IP addresses."`
+	Email      []string `yaml:"email" is:"email address" like:"payment@example.com" doc:"Email addresses."`
+	URI        []string `yaml:"uri" is:"URI" like:"kuma://kuma.io/service/payment" doc:"URIs other than the SPIFFE ID."`
+	ShortNames bool     `yaml:"shortNames" doc:"Whether the bare name is a DNS name too, in whatever namespace."`
+	NoDNS      bool     `yaml:"noDefaultDns" doc:"Whether there are no DNS names but those of dns."`
+	Profile    string   `yaml:"profile" is:"profile" like:"workload" doc:"What the certificate may be used for: workload, server, client, peer, or a name under profiles."`
+	Validity   string   `yaml:"validity" is:"validity" like:"30d" doc:"How long the certificate lives."`
+	RenewAt    string   `yaml:"renewAt" is:"percent" like:"66%" doc:"When it is due for renewal: the part of its lifetime that has passed."`
+	KeyType    string   `yaml:"keyType" of:"ec-p256 ec-p384 ed25519 rsa-2048 rsa-3072 rsa-4096" doc:"The kind of private key."`
+	ReuseKey   bool     `yaml:"reuseKey" doc:"Whether a renewal has the same key certified again; without it, a new one is made."`
+	CommonName string   `yaml:"commonName" like:"payment" doc:"The subject's common name, where it is not the service's name."`
+	Subject    string   `yaml:"subject" is:"subject" like:"CN=payment,O=Example" doc:"The whole subject."`
+	NoSubject  bool     `yaml:"noSubject" doc:"Whether the subject stays empty."`
+	Backend    string   `yaml:"backend" is:"backend" like:"local" doc:"Who signs."`
+	Allow      []string `yaml:"allow" like:"account" doc:"Reserved: who may call it."`
+	Outputs    []Output `yaml:"outputs" doc:"Where its files go."`
+	Windows    Windows  `yaml:"windows" doc:"When what can wait may be done, such as renewal by the clock; an empty list is any time."`
+	Hook       Hook     `yaml:"hook" like:"[/usr/bin/systemctl, try-reload-or-restart, payment.service]" doc:"What to do once the files are new: the words of one command, or a list of steps."`
+
+	// Of a Certificate: its issuer, the files of its Secret where they are others than
+	// those of the defaults, what its keystores' password is called, and what is written
+	// on the Secret.
+	Issuer              *IssuerRef        `yaml:"-"`
+	Layouts             Layouts           `yaml:"-"`
+	Passwords           []string          `yaml:"-"`
+	Labels, Annotations map[string]string `yaml:"-"`
 
 	Confirm *Confirm `yaml:"confirm" like:"tls://127.0.0.1:8443" doc:"How to see that the new certificate is served; a URL is short for endpoint."`
 }
@@ -131,6 +139,9 @@ type Output struct {
 	Group  string  `yaml:"group" is:"account" like:"payment" doc:"The group of the files."`
 	Mode   string  `yaml:"mode" is:"mode" like:"0640" doc:"The private key's permissions, in octal."`
 	Swap   string  `yaml:"swap" of:"directory files" doc:"How files are replaced: all at once behind a link, or plain files one after the other; without it, directory."`
+
+	Labels      map[string]string `yaml:"labels" is:"label key" doc:"Labels of the Secret, where the place is one."`
+	Annotations map[string]string `yaml:"annotations" is:"label key" doc:"Annotations of the Secret, where the place is one."`
 
 	KeystorePasswordFile string `yaml:"keystorePasswordFile" like:"/etc/payment/keystore-password" doc:"The file whose first line is the password of the keystores of layout pkcs12 or jks."`
 }

@@ -178,6 +178,7 @@ func (m *Manifest) Adopt(other *Manifest) {
 	m.TrustDomain, m.ClusterDomain, m.Backend, m.Backends = other.TrustDomain, other.ClusterDomain, other.Backend, other.Backends
 	m.Profiles, m.made, m.Issuers = other.Profiles, other.made, other.Issuers
 	m.Defaults.Layout, m.Defaults.Backend = other.Defaults.Layout, other.Defaults.Backend
+	m.Defaults.KeystorePasswordFile = other.KeystoreOf(nil) // beside the other file, if it is relative
 }
 
 func checkIssuerName(s string) string {
