@@ -8,13 +8,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/pemfile"
 )
 
-// rootsKept is how long the reading of the mount's issuers is good for.
+// rootsKept is how long the reading of the mount's issuers is good for something new.
 const rootsKept = time.Hour
 
 // maxIssuers is more than a mount in order has: each costs a call.
@@ -27,23 +28,54 @@ func selfSigned(c *x509.Certificate) bool {
 
 // chainOf reads what was signed: the leaf, and the CAs above it in their order. Vault
 // gives them from the issuer upward; what is not over the one before is left out.
-func chainOf(a *answer) (ca.Chain, error) {
-	leaf, err := pemfile.Certificates([]byte(a.text("certificate")))
+func (a *Authority) chainOf(got *answer) (ca.Chain, error) {
+	leaf, err := pemfile.Certificates([]byte(got.text("certificate")))
 	if err != nil {
 		return nil, err
 	}
+	above, err := a.above.over(leaf[0], append(got.list("ca_chain"), got.text("issuing_ca")))
+	if err != nil {
+		return nil, fmt.Errorf("its chain: %w", err)
+	}
+	return append(ca.Chain{leaf[0]}, above...), nil
+}
+
+// ascent remembers the CAs that the last answer came with: they are the same for one
+// certificate after the other. Its zero value is ready to use, also by several at once.
+type ascent struct {
+	mu    sync.Mutex
+	text  string
+	chain ca.Chain // the issuer, and the CAs above it in their order
+}
+
+// over gives the CAs over a certificate, from its issuer upward, of those in the texts.
+// Whether they signed it is for whoever holds the answer against the order to verify.
+func (s *ascent) over(c *x509.Certificate, texts []string) (ca.Chain, error) {
+	text := strings.Join(texts, "\n")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.text == text && len(s.chain) > 0 && names(c, s.chain[0]) {
+		return slices.Clone(s.chain), nil
+	}
 	var above []*x509.Certificate
-	for _, text := range append(a.list("ca_chain"), a.text("issuing_ca")) {
+	for _, text := range texts {
 		if strings.TrimSpace(text) == "" {
 			continue
 		}
 		certs, err := pemfile.Certificates([]byte(text))
 		if err != nil {
-			return nil, fmt.Errorf("its chain: %w", err)
+			return nil, err
 		}
 		above = append(above, certs...)
 	}
-	return climb(leaf[0], above), nil
+	chain := climb(c, above)[1:]
+	s.text, s.chain = text, chain
+	return slices.Clone(chain), nil
+}
+
+// names tells whether a certificate names a CA as its issuer, by name and by key.
+func names(c, by *x509.Certificate) bool {
+	return bytes.Equal(c.RawIssuer, by.RawSubject) && len(c.AuthorityKeyId) > 0 && bytes.Equal(c.AuthorityKeyId, by.SubjectKeyId)
 }
 
 // climb puts the CAs over a certificate into order, up to a root or to where none is

@@ -196,6 +196,9 @@ func (f *fake) sign(w http.ResponseWriter, body map[string]any) {
 		return
 	}
 	csr, err := x509.ParseCertificateRequest(block.Bytes)
+	if err == nil {
+		err = csr.CheckSignature()
+	}
 	if err != nil {
 		f.fail(w, 400, err.Error())
 		return

@@ -16,8 +16,13 @@ import (
 // check refuses what need not be asked. Vault takes names from the request itself, so
 // those that it states have to be the ones that were ordered.
 func check(req ca.Request, now time.Time) error {
-	csr, err := ca.ParseCSR(req.CSR)
+	csr, err := x509.ParseCertificateRequest(req.CSR)
 	if err != nil {
+		_, err = ca.ParseCSR(req.CSR)
+		return err
+	}
+	// That the sender holds the key is for Vault to verify, and it does.
+	if err := ca.CheckKey(csr.PublicKey); err != nil {
 		return err
 	}
 	if req.Profile.Name() == "" {

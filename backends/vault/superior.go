@@ -40,7 +40,7 @@ func (a *Authority) CertifyCA(ctx context.Context, csr []byte, spec ca.Spec) (ca
 	if err != nil {
 		return nil, a.refused(ctx, err)
 	}
-	chain, err := chainOf(got)
+	chain, err := a.chainOf(got)
 	if err != nil {
 		return nil, fmt.Errorf("%s: what it signed cannot be read: %w", a, err)
 	}
@@ -103,7 +103,7 @@ func (a *Authority) InstallCA(ctx context.Context, chain ca.Chain) error {
 	if err != nil {
 		return a.refused(ctx, err)
 	}
-	a.forgetRoots()
+	a.Refresh()
 	mapping, _ := got.data["mapping"].(map[string]any)
 	for _, key := range mapping {
 		if s, ok := key.(string); ok && s != "" {

@@ -30,6 +30,7 @@ type Authority struct {
 	settings backends.Vault
 	now      func() time.Time
 	client   *client
+	above    ascent
 
 	mu     sync.Mutex
 	roots  []*x509.Certificate
@@ -151,7 +152,7 @@ func (a *Authority) Issue(ctx context.Context, req ca.Request) (ca.Chain, error)
 	if err != nil {
 		return nil, a.refused(ctx, err)
 	}
-	chain, err := chainOf(answer)
+	chain, err := a.chainOf(answer)
 	if err != nil {
 		return nil, fmt.Errorf("%s: what it signed cannot be read: %w", a, err)
 	}
@@ -182,15 +183,15 @@ func (a *Authority) withoutRoots(ctx context.Context, chain ca.Chain) (ca.Chain,
 		end = len(chain)
 	}
 	last := chain[end-1]
-	roots, err := a.Roots(ctx)
+	roots, read, err := a.rootsSince(ctx, a.now().Add(-rootsKept))
 	if err != nil {
 		return nil, err
 	}
 	signed := func(r *x509.Certificate) bool { return last.CheckSignatureFrom(r) == nil }
 	known := end < len(chain) && slices.ContainsFunc(roots, chain[end].Equal)
 	if !known && !slices.ContainsFunc(roots, signed) {
-		a.forgetRoots()
-		if _, err := a.Roots(ctx); err != nil {
+		// Of many who see it at the same time, one reads.
+		if roots, _, err = a.rootsSince(ctx, read.Add(1)); err != nil {
 			return nil, err
 		}
 	}
@@ -200,27 +201,35 @@ func (a *Authority) withoutRoots(ctx context.Context, chain ca.Chain) (ca.Chain,
 }
 
 // Roots are those that the chains of all the mount's issuers end at: a new issuer's
-// stands beside the old one's for as long as both are there. They are read again
-// every hour.
+// stands beside the old one's for as long as both are there. They are read once, and
+// again when something is signed and that was an hour ago: who has nothing to be
+// signed asks nothing.
 func (a *Authority) Roots(ctx context.Context) ([]*x509.Certificate, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.roots != nil && a.now().Before(a.readAt.Add(rootsKept)) {
-		return slices.Clone(a.roots), nil
-	}
-	found, err := a.readRoots(ctx)
-	if err != nil {
-		if a.roots != nil && errors.Is(err, ca.ErrAway) {
-			return slices.Clone(a.roots), nil // what was known an hour ago is as true as ever
-		}
-		return nil, err
-	}
-	a.roots, a.readAt = found, a.now()
-	return slices.Clone(a.roots), nil
+	roots, _, err := a.rootsSince(ctx, time.Time{})
+	return roots, err
 }
 
-func (a *Authority) forgetRoots() {
+// Refresh has the roots read anew the next time that somebody wants them.
+func (a *Authority) Refresh() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.readAt = time.Time{}
+	a.roots, a.role = nil, nil
+}
+
+// rootsSince gives the roots as they were read at that moment or later, and when that was.
+func (a *Authority) rootsSince(ctx context.Context, since time.Time) ([]*x509.Certificate, time.Time, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.roots != nil && !a.readAt.Before(since) {
+		return slices.Clone(a.roots), a.readAt, nil
+	}
+	found, err := a.readRoots(ctx)
+	switch {
+	case err == nil:
+		a.roots, a.readAt = found, a.now()
+	case a.roots != nil && errors.Is(err, ca.ErrAway): // what was known an hour ago is as true as ever
+	default:
+		return nil, a.readAt, err
+	}
+	return slices.Clone(a.roots), a.readAt, nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -261,16 +262,84 @@ func TestOverlap(t *testing.T) {
 	if err != nil || len(c.Roots) != 2 || len(c.Chain) != 1 {
 		t.Fatalf("%v, %v", c, err)
 	}
+	// Who has nothing to be signed asks nothing, however long that is.
 	f.addCA("three", start.Add(90*24*time.Hour))
-	now = start.Add(rootsKept)
-	if roots, err := a.Roots(t.Context()); err != nil || len(roots) != 3 {
-		t.Errorf("%d roots an hour later, %v", len(roots), err)
+	now = start.Add(rootsKept + time.Second)
+	if roots, err := a.Roots(t.Context()); err != nil || len(roots) != 2 || f.count("LIST pki/issuers") != 2 {
+		t.Errorf("idle, %d roots were read %d times, %v", len(roots), f.count("LIST pki/issuers"), err)
+	}
+	// An hour later what is signed comes with what is there then.
+	if c, err = issue.Obtain(t.Context(), a, order(t, 2*time.Hour), now); err != nil || len(c.Roots) != 3 {
+		t.Fatalf("%v, %v", c, err)
+	}
+	f.addCA("four", start.Add(90*24*time.Hour))
+	a.Refresh()
+	if roots, err := a.Roots(t.Context()); err != nil || len(roots) != 4 {
+		t.Errorf("%d roots when they are to be read anew, %v", len(roots), err)
 	}
 	// Those that were known are, while Vault is away.
-	now = now.Add(rootsKept)
+	now = now.Add(rootsKept + time.Second)
 	f.before = func(w http.ResponseWriter, _ *http.Request) bool { f.fail(w, 503, "Vault is sealed"); return true }
-	if roots, err := a.Roots(t.Context()); err != nil || len(roots) != 3 {
+	if roots, _, err := a.rootsSince(t.Context(), now); err != nil || len(roots) != 4 {
 		t.Errorf("%d roots while it is sealed, %v", len(roots), err)
+	}
+}
+
+// Over a day with nothing to sign, Vault is asked to renew the token, and nothing else.
+func TestIdle(t *testing.T) {
+	now := start
+	f := newFake(t, func() time.Time { return now })
+	a := f.open(t, backends.Vault{Auth: &backends.VaultAuth{Method: "approle", RoleID: "r", SecretIDFile: fileWith(t, "s-1")}})
+	if _, err := issue.Obtain(t.Context(), a, order(t, time.Hour), start); err != nil {
+		t.Fatal(err)
+	}
+	clear(f.calls)
+	a.client.sleep = func(ctx context.Context, d time.Duration) error {
+		for end := now.Add(d); now.Before(end); now = now.Add(10 * time.Minute) { // a daemon looks at everything
+			if _, err := a.Roots(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+		if now.After(start.Add(24 * time.Hour)) {
+			return context.Canceled
+		}
+		return nil
+	}
+	a.client.session.keepAlive(a.client)
+	if n := f.count("PUT auth/token/renew-self"); len(f.calls) != 1 || n < 24 || n > 36 {
+		t.Errorf("it asked %v", f.calls)
+	}
+}
+
+// Many who see a new issuer at the same time read the issuers once.
+func TestOneReading(t *testing.T) {
+	now := start
+	var mu sync.Mutex
+	f := newFake(t, func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		now = now.Add(time.Millisecond)
+		return now
+	})
+	a := f.open(t, backends.Vault{})
+	if _, err := a.Roots(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.addCA("two", start.Add(90*24*time.Hour))
+	failed := make(chan error)
+	for range 8 {
+		go func() {
+			_, err := issue.Obtain(t.Context(), a, order(t, time.Hour), start)
+			failed <- err
+		}()
+	}
+	for range 8 {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
+	if n := f.count("LIST pki/issuers"); n != 2 {
+		t.Errorf("they were read %d times", n)
 	}
 }
 

@@ -3,6 +3,7 @@ package command
 import (
 	"cmp"
 	"context"
+	"reflect"
 
 	"github.com/meshpki/meshpki/backends"
 	"github.com/meshpki/meshpki/ca"
@@ -108,17 +109,52 @@ func (c *call) authority(ctx context.Context, ref string) (ca.Authority, error) 
 	}
 	c.opening.Lock()
 	defer c.opening.Unlock()
-	if a, ok := c.elsewhere[ref]; ok {
-		return a, nil
+	if d, ok := c.elsewhere[ref]; ok {
+		return d.authority, nil
 	}
-	a, err := c.env.Registry.Authority(ctx, ref, options)
-	if err == nil {
-		if c.elsewhere == nil {
-			c.elsewhere = map[string]ca.Authority{}
+	d := distant{entry: options.Entries[ref]}
+	var kept context.Context
+	kept, d.end = context.WithCancel(ctx)
+	var err error
+	if d.authority, err = c.env.Registry.Authority(kept, ref, options); err != nil {
+		d.end()
+		return nil, err
+	}
+	if c.elsewhere == nil {
+		c.elsewhere = map[string]distant{}
+	}
+	c.elsewhere[ref] = d
+	return d.authority, nil
+}
+
+// distant is an authority elsewhere, the entry of the manifest that it was opened by,
+// and what ends its care for its way in.
+type distant struct {
+	authority ca.Authority
+	entry     backends.Entry
+	end       context.CancelFunc
+}
+
+// inherit takes over the authorities of a run by an earlier manifest whose entries are
+// as they were: who is in need not log in again. What they know of the CAs is read anew.
+// The others are over.
+func (c *call) inherit(from *call) {
+	from.opening.Lock()
+	defer from.opening.Unlock()
+	options := c.options()
+	for ref, d := range from.elsewhere {
+		if !reflect.DeepEqual(options.Entries[ref], d.entry) {
+			d.end()
+			continue
 		}
-		c.elsewhere[ref] = a
+		if r, ok := d.authority.(interface{ Refresh() }); ok {
+			r.Refresh()
+		}
+		if c.elsewhere == nil {
+			c.elsewhere = map[string]distant{}
+		}
+		c.elsewhere[ref] = d
 	}
-	return a, err
 }
 
 // backendOf is who signs what says nothing itself: the manifest's own backend.

@@ -16,7 +16,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/meshpki/meshpki/backends"
-	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/cmd/meshpki/config"
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
 )
@@ -100,7 +99,7 @@ type call struct {
 	entriesRead map[string]backends.Entry
 
 	opening   sync.Mutex
-	elsewhere map[string]ca.Authority // those that are not of the directory, by reference
+	elsewhere map[string]distant // those that are not of the directory, by reference
 
 	leads *leadership // nil where nobody is elected
 

@@ -40,6 +40,7 @@ type daemon struct {
 	care     *care // by the manifest that was read last and could be
 	manifest bool  // the last reading went well
 	signers  map[string]ca.Authority
+	limits   renew.Limits // for as long as it runs
 	secrets  map[string][]byte
 	renewals int
 	failures int
@@ -161,7 +162,7 @@ func (d *daemon) published(ref string, err error) {
 // renewer is the one of a single pass, with what a daemon has besides.
 func (d *daemon) renewer(k *care) *renew.Renewer {
 	r := k.renewer()
-	r.Open, r.Emit, r.Backoff = d.authority, d.event, renew.Backoff
+	r.Open, r.Emit, r.Backoff, r.Allow = d.authority, d.event, renew.Backoff, d.limits.Allow
 	r.Outlook = func(ctx context.Context, ref string) (ca.Outlook, error) { return d.now().outlook(ctx, ref) }
 	lookup := r.Lookup
 	r.Lookup = func(name string) (string, bool) {
@@ -233,6 +234,7 @@ func (d *daemon) reload(context.Context) error {
 	defer d.mu.Unlock()
 	d.manifest = err == nil
 	if err == nil {
+		k.c.inherit(was.c)
 		d.care = k
 	}
 	return err
