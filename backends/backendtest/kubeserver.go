@@ -13,7 +13,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -42,15 +41,7 @@ const kubeAdmin = "admin-token-of-this-test"
 // testdata/integration/install has them.
 func StartKubeServer(t testing.TB) *KubeServer {
 	t.Helper()
-	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	built, err := exec.Command(filepath.Join(strings.TrimSpace(string(root)), "testdata", "tools", "build"), "kube-apiserver").Output()
-	if err != nil {
-		t.Fatalf("kube-apiserver: %v", err)
-	}
-	k := &KubeServer{dir: t.TempDir(), program: strings.TrimSpace(string(built))}
+	k := &KubeServer{dir: t.TempDir(), program: Tool(t, "kube-apiserver")}
 	k.ports = freePorts(t)
 	k.URL, k.CA = "https://127.0.0.1:"+k.ports[2], filepath.Join(k.dir, "certs", "apiserver.crt")
 	k.keys(t)
@@ -59,20 +50,6 @@ func StartKubeServer(t testing.TB) *KubeServer {
 	k.StartEtcd(t)
 	k.StartAPI(t)
 	return k
-}
-
-// freePorts are ports of the loopback that nobody listened on a moment ago.
-func freePorts(t testing.TB) (ports [3]string) {
-	t.Helper()
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // at the end: none is given twice
-		_, ports[i], _ = net.SplitHostPort(l.Addr().String())
-	}
-	return ports
 }
 
 // keys makes what tokens are signed with, and the administrator's own.

@@ -25,20 +25,20 @@ import (
 // is what is known of them.
 func TestIntegrationVault(t *testing.T) {
 	t.Parallel()
-	s := startVault(t)
+	s := &server{backendtest.StartVault(t, true)}
 	t.Run("conformance", func(t *testing.T) {
-		s.mount("conform", goodRole())
+		s.mount("conform", backendtest.VaultRole())
 		a := s.open(t, backends.Vault{Mount: "conform", Role: "mesh"})
 		issuers, err := a.issuers(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.do("POST", "conform/roles/mesh", goodRole("max_ttl", "87600h"))
+		s.Do("POST", "conform/roles/mesh", backendtest.VaultRole("max_ttl", "87600h"))
 		backendtest.TestAuthority(t, func(t *testing.T) ca.Authority { return s.open(t, backends.Vault{Mount: "conform", Role: "mesh"}) }, backendtest.AuthorityOptions{
 			Now: time.Now, Profiles: []string{"workload"}, Refused: ca.Names{URI: []string{"spiffe://other.example/x"}}, Longest: issuers[0].certificate.NotAfter})
 	})
 	t.Run("conformance of sign-verbatim", func(t *testing.T) {
-		s.mount("verbatim", goodRole())
+		s.mount("verbatim", backendtest.VaultRole())
 		backendtest.TestAuthority(t, func(t *testing.T) ca.Authority {
 			return s.open(t, backends.Vault{Mount: "verbatim", Role: "mesh", Mode: "sign-verbatim", Issuer: "first"})
 		}, backendtest.AuthorityOptions{Now: time.Now, KeyTypes: []ca.KeyType{ca.ECP256},
@@ -74,7 +74,7 @@ func withNames(t *testing.T, o issue.Order, n ca.Names) issue.Order {
 
 // rows are what a role changes: each is refused or explained, never passed over.
 func rows(t *testing.T, s *server) {
-	s.mount("rows", goodRole())
+	s.mount("rows", backendtest.VaultRole())
 	spiffe := "spiffe://cluster.local/ns/prod/sa/payment"
 	plain := ca.Names{Subject: ca.CommonNameOnly("payment"), DNS: []string{"payment.prod"}, URI: []string{spiffe}}
 	for _, c := range []struct {
@@ -86,27 +86,27 @@ func rows(t *testing.T, s *server) {
 		refuse string // of a refusal
 		remedy string
 	}{
-		{name: "good", role: goodRole()},
+		{name: "good", role: backendtest.VaultRole()},
 		{name: "defaults", role: map[string]any{}, refuse: "role requires keys of type rsa", remedy: "vault patch rows/roles/mesh key_type=any"},
-		{name: "larger keys", role: goodRole("key_type", "ec", "key_bits", 384), refuse: "minimum of a 384-bit key", remedy: "key_bits=0"},
-		{name: "names beside the request", role: goodRole("use_csr_sans", false)},
-		{name: "names beside the request, and its common name", role: goodRole("use_csr_sans", false, "use_csr_common_name", true)},
-		{name: "its common name", role: goodRole("use_csr_common_name", true)},
-		{name: "no common name", role: goodRole("require_cn", true), names: ca.Names{URI: []string{spiffe}}, refuse: "common_name field is required", remedy: "require_cn=false"},
-		{name: "no common name allowed", role: goodRole(), names: ca.Names{URI: []string{spiffe}}},
-		{name: "no URIs", role: goodRole("allowed_uri_sans", ""), refuse: "URI Subject Alternative Names", remedy: "allowed_uri_sans="},
-		{name: "other URIs", role: goodRole("allowed_uri_sans", "spiffe://other/*"), refuse: "URI Subject Alternative Names", remedy: "allowed_uri_sans="},
-		{name: "no addresses", role: goodRole("allow_ip_sans", false), names: ca.Names{DNS: plain.DNS, URI: plain.URI, IP: []string{"10.0.0.5"}}, refuse: "IP Subject Alternative Names", remedy: "allow_ip_sans=true"},
-		{name: "other names", role: goodRole("allow_any_name", false, "allowed_domains", "example.com", "allow_subdomains", true), refuse: "not allowed by this role", remedy: "allow_any_name=true"},
-		{name: "organization", role: goodRole("organization", "Example"), part: issue.PartSubject, remedy: "organization="},
-		{name: "usage", role: goodRole("key_usage", "KeyAgreement"), part: issue.PartUsage, remedy: "key_usage=DigitalSignature"},
-		{name: "uses", role: goodRole("server_flag", false), part: issue.PartEKU, remedy: "server_flag=true"},
-		{name: "no basic constraints", role: goodRole("basic_constraints_valid_for_non_ca", false), part: issue.PartShape, remedy: "basic_constraints_valid_for_non_ca=true"},
-		{name: "trimmed", role: goodRole("max_ttl", "1h"), life: 240 * time.Hour, part: issue.PartEnd, remedy: "max_ttl="},
-		{name: "begins later", role: goodRole("not_before_duration", "1s")},
+		{name: "larger keys", role: backendtest.VaultRole("key_type", "ec", "key_bits", 384), refuse: "minimum of a 384-bit key", remedy: "key_bits=0"},
+		{name: "names beside the request", role: backendtest.VaultRole("use_csr_sans", false)},
+		{name: "names beside the request, and its common name", role: backendtest.VaultRole("use_csr_sans", false, "use_csr_common_name", true)},
+		{name: "its common name", role: backendtest.VaultRole("use_csr_common_name", true)},
+		{name: "no common name", role: backendtest.VaultRole("require_cn", true), names: ca.Names{URI: []string{spiffe}}, refuse: "common_name field is required", remedy: "require_cn=false"},
+		{name: "no common name allowed", role: backendtest.VaultRole(), names: ca.Names{URI: []string{spiffe}}},
+		{name: "no URIs", role: backendtest.VaultRole("allowed_uri_sans", ""), refuse: "URI Subject Alternative Names", remedy: "allowed_uri_sans="},
+		{name: "other URIs", role: backendtest.VaultRole("allowed_uri_sans", "spiffe://other/*"), refuse: "URI Subject Alternative Names", remedy: "allowed_uri_sans="},
+		{name: "no addresses", role: backendtest.VaultRole("allow_ip_sans", false), names: ca.Names{DNS: plain.DNS, URI: plain.URI, IP: []string{"10.0.0.5"}}, refuse: "IP Subject Alternative Names", remedy: "allow_ip_sans=true"},
+		{name: "other names", role: backendtest.VaultRole("allow_any_name", false, "allowed_domains", "example.com", "allow_subdomains", true), refuse: "not allowed by this role", remedy: "allow_any_name=true"},
+		{name: "organization", role: backendtest.VaultRole("organization", "Example"), part: issue.PartSubject, remedy: "organization="},
+		{name: "usage", role: backendtest.VaultRole("key_usage", "KeyAgreement"), part: issue.PartUsage, remedy: "key_usage=DigitalSignature"},
+		{name: "uses", role: backendtest.VaultRole("server_flag", false), part: issue.PartEKU, remedy: "server_flag=true"},
+		{name: "no basic constraints", role: backendtest.VaultRole("basic_constraints_valid_for_non_ca", false), part: issue.PartShape, remedy: "basic_constraints_valid_for_non_ca=true"},
+		{name: "trimmed", role: backendtest.VaultRole("max_ttl", "1h"), life: 240 * time.Hour, part: issue.PartEnd, remedy: "max_ttl="},
+		{name: "begins later", role: backendtest.VaultRole("not_before_duration", "1s")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s.do("POST", "rows/roles/mesh", c.role)
+			s.Do("POST", "rows/roles/mesh", c.role)
 			a := s.open(t, backends.Vault{Mount: "rows", Role: "mesh"})
 			if c.life == 0 {
 				c.life = time.Hour
@@ -140,7 +140,7 @@ func rows(t *testing.T, s *server) {
 				t.Errorf("%d roots, a chain of %d", len(got.Roots), len(got.Chain))
 			}
 			// What the first certificate shows was to be foreseen.
-			found := a.predict(readRole(&answer{data: s.do("GET", "rows/roles/mesh", nil)}), backends.Want{Name: "payment", Identity: o.Identity, Profile: o.Profile, KeyType: ca.ECP256, Validity: c.life}, 0)
+			found := a.predict(readRole(&answer{data: s.Do("GET", "rows/roles/mesh", nil)}), backends.Want{Name: "payment", Identity: o.Identity, Profile: o.Profile, KeyType: ca.ECP256, Validity: c.life}, 0)
 			failed := 0
 			for _, d := range found {
 				if d.state == backends.StateFailed {
@@ -155,7 +155,7 @@ func rows(t *testing.T, s *server) {
 }
 
 func notKept(t *testing.T, s *server) {
-	s.mount("unkept", goodRole("no_store", true))
+	s.mount("unkept", backendtest.VaultRole("no_store", true))
 	a := s.open(t, backends.Vault{Mount: "unkept", Role: "mesh"})
 	c, err := issue.Obtain(t.Context(), a, liveOrder(t, time.Hour), time.Now())
 	if err != nil {
@@ -174,7 +174,7 @@ func notKept(t *testing.T, s *server) {
 
 // young: a CA that begins now signs nothing for the first 30 seconds.
 func young(t *testing.T, s *server) {
-	s.do("POST", "sys/mounts/young", map[string]any{"type": "pki", "config": map[string]any{"max_lease_ttl": "87600h"}})
+	s.Do("POST", "sys/mounts/young", map[string]any{"type": "pki", "config": map[string]any{"max_lease_ttl": "87600h"}})
 	key, err := ca.NewKey(ca.ECP256)
 	if err != nil {
 		t.Fatal(err)
@@ -193,8 +193,8 @@ func young(t *testing.T, s *server) {
 	var bundle bytes.Buffer
 	_ = pem.Encode(&bundle, &pem.Block{Type: "CERTIFICATE", Bytes: der})
 	_ = pem.Encode(&bundle, &pem.Block{Type: "PRIVATE KEY", Bytes: text})
-	s.do("POST", "young/config/ca", map[string]any{"pem_bundle": bundle.String()})
-	s.do("POST", "young/roles/mesh", goodRole())
+	s.Do("POST", "young/config/ca", map[string]any{"pem_bundle": bundle.String()})
+	s.Do("POST", "young/roles/mesh", backendtest.VaultRole())
 	a := s.open(t, backends.Vault{Mount: "young", Role: "mesh"})
 	_, err = issue.Obtain(t.Context(), a, liveOrder(t, time.Hour), time.Now())
 	if _, ok := ca.IsRefusal(err); !ok || !strings.Contains(err.Error(), "notBefore") {
@@ -207,14 +207,14 @@ func young(t *testing.T, s *server) {
 
 // rotated: another root in the mount is overlapped with the one before.
 func rotated(t *testing.T, s *server) {
-	s.mount("rotated", goodRole())
+	s.mount("rotated", backendtest.VaultRole())
 	a := s.open(t, backends.Vault{Mount: "rotated", Role: "mesh"})
 	before, err := issue.Obtain(t.Context(), a, liveOrder(t, time.Hour), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.do("POST", "rotated/root/rotate/internal", map[string]any{"common_name": "Second", "key_type": "ec", "ttl": "8760h", "issuer_name": "second"})
-	s.do("POST", "rotated/root/replace", map[string]any{"default": "second"})
+	s.Do("POST", "rotated/root/rotate/internal", map[string]any{"common_name": "Second", "key_type": "ec", "ttl": "8760h", "issuer_name": "second"})
+	s.Do("POST", "rotated/root/replace", map[string]any{"default": "second"})
 	after, err := issue.Obtain(t.Context(), a, liveOrder(t, time.Hour), time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -227,7 +227,7 @@ func rotated(t *testing.T, s *server) {
 		t.Errorf("by the issuer that is named: %v", err)
 	}
 	// Two mounts are two authorities.
-	s.mount("team/pki", goodRole())
+	s.mount("team/pki", backendtest.VaultRole())
 	other := s.open(t, backends.Vault{Mount: "team/pki", Role: "mesh"})
 	if c, err := issue.Obtain(t.Context(), other, liveOrder(t, time.Hour), time.Now()); err != nil || len(c.Roots) != 1 || c.Roots[0].Equal(before.Roots[0]) {
 		t.Errorf("another mount: %v", err)
@@ -236,7 +236,7 @@ func rotated(t *testing.T, s *server) {
 
 // cas: Vault's root over a CA of ours, ours over one that lives there.
 func cas(t *testing.T, s *server) {
-	s.mount("over", goodRole())
+	s.mount("over", backendtest.VaultRole())
 	a := s.open(t, backends.Vault{Mount: "over"})
 	key, err := ca.NewKey(ca.ECP256)
 	if err != nil {
@@ -255,8 +255,8 @@ func cas(t *testing.T, s *server) {
 	if err := ca.CheckCA(chain.Leaf(), spec, key.Public()); err != nil {
 		t.Error(err)
 	}
-	spec.NotAfter = time.Now().Add(1000 * 24 * time.Hour)
-	if chain, err := a.CertifyCA(t.Context(), csr, spec); err == nil && chain.Leaf().NotAfter.After(time.Now().Add(366*24*time.Hour)) {
+	spec.NotAfter = time.Now().Add(4000 * 24 * time.Hour)
+	if chain, err := a.CertifyCA(t.Context(), csr, spec); err == nil && chain.Leaf().NotAfter.After(time.Now().Add(43801*time.Hour)) {
 		t.Error("it outlives the root")
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/meshpki/meshpki/backends"
+	"github.com/meshpki/meshpki/backends/backendtest"
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/pemfile"
 	"github.com/meshpki/meshpki/issue"
@@ -48,11 +49,11 @@ func secret(t *testing.T, text string) string {
 
 // waysIn goes every way in that this build of Vault has.
 func waysIn(t *testing.T, s *server) {
-	s.mount("ways", goodRole())
-	s.do("PUT", "sys/policies/acl/mesh", map[string]any{"policy": policy})
-	s.do("POST", "sys/auth/approle", map[string]any{"type": "approle"})
-	s.do("POST", "auth/approle/role/mesh", map[string]any{"token_policies": "mesh", "token_ttl": "1h"})
-	s.do("POST", "auth/approle/role/batch", map[string]any{"token_policies": "mesh", "token_ttl": "2s", "token_type": "batch"})
+	s.mount("ways", backendtest.VaultRole())
+	s.Do("PUT", "sys/policies/acl/mesh", map[string]any{"policy": policy})
+	s.Do("POST", "sys/auth/approle", map[string]any{"type": "approle"})
+	s.Do("POST", "auth/approle/role/mesh", map[string]any{"token_policies": "mesh", "token_ttl": "1h"})
+	s.Do("POST", "auth/approle/role/batch", map[string]any{"token_policies": "mesh", "token_ttl": "2s", "token_type": "batch"})
 	signed := func(t *testing.T, a *Authority) {
 		t.Helper()
 		if _, err := issue.Obtain(t.Context(), a, liveOrder(t, time.Hour), time.Now()); err != nil {
@@ -63,8 +64,8 @@ func waysIn(t *testing.T, s *server) {
 		return s.open(t, backends.Vault{Mount: "ways", Role: "mesh", Auth: &auth})
 	}
 	appRole := func(t *testing.T, role string) backends.VaultAuth {
-		id := s.do("GET", "auth/approle/role/"+role+"/role-id", nil)["role_id"].(string)
-		given := s.do("POST", "auth/approle/role/"+role+"/secret-id", map[string]any{})["secret_id"].(string)
+		id := s.Do("GET", "auth/approle/role/"+role+"/role-id", nil)["role_id"].(string)
+		given := s.Do("POST", "auth/approle/role/"+role+"/secret-id", map[string]any{})["secret_id"].(string)
 		return backends.VaultAuth{Method: "approle", RoleID: id, SecretIDFile: secret(t, given)}
 	}
 	t.Run("approle", func(t *testing.T) {
@@ -72,7 +73,7 @@ func waysIn(t *testing.T, s *server) {
 		signed(t, a)
 		// Its token is revoked in the middle.
 		first := a.client.session.token
-		s.do("POST", "auth/token/revoke", map[string]any{"token": first})
+		s.Do("POST", "auth/token/revoke", map[string]any{"token": first})
 		signed(t, a)
 		if a.client.session.token == first {
 			t.Error("it has the token that was revoked")
@@ -86,7 +87,7 @@ func waysIn(t *testing.T, s *server) {
 	})
 	t.Run("wrapped secret", func(t *testing.T) {
 		auth := appRole(t, "mesh")
-		_, answer := s.try("POST", "auth/approle/role/mesh/secret-id", map[string]any{"wrap_ttl": "60s"})
+		_, answer := s.Try("POST", "auth/approle/role/mesh/secret-id", map[string]any{"wrap_ttl": "60s"})
 		token := answer["wrap_info"].(map[string]any)["token"].(string)
 		auth.SecretIDFile, auth.Wrapped = secret(t, token), true
 		signed(t, enter(t, auth))
@@ -108,7 +109,7 @@ func waysIn(t *testing.T, s *server) {
 	t.Run("a file", func(t *testing.T) { file(t, s, signed, enter) })
 	t.Run("vault login", func(t *testing.T) {
 		home := t.TempDir()
-		if err := os.WriteFile(filepath.Join(home, ".vault-token"), []byte(rootToken), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(home, ".vault-token"), []byte(s.Token), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		signed(t, s.open(t, backends.Vault{Mount: "ways", Role: "mesh"}, "HOME", home))
@@ -122,7 +123,7 @@ func waysIn(t *testing.T, s *server) {
 // file: a token in a file is read again when it changes.
 func file(t *testing.T, s *server, signed func(*testing.T, *Authority), enter func(*testing.T, backends.VaultAuth) *Authority) {
 	given := func() string {
-		_, answer := s.try("POST", "auth/token/create", map[string]any{"policies": []string{"mesh"}, "ttl": "1h"})
+		_, answer := s.Try("POST", "auth/token/create", map[string]any{"policies": []string{"mesh"}, "ttl": "1h"})
 		return answer["auth"].(map[string]any)["client_token"].(string)
 	}
 	name := secret(t, given())
@@ -136,9 +137,9 @@ func file(t *testing.T, s *server, signed func(*testing.T, *Authority), enter fu
 	if err := os.Chtimes(name, time.Time{}, time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	s.do("POST", "auth/token/revoke", map[string]any{"token": first})
+	s.Do("POST", "auth/token/revoke", map[string]any{"token": first})
 	signed(t, a)
-	s.do("POST", "auth/token/revoke", map[string]any{"token": next})
+	s.Do("POST", "auth/token/revoke", map[string]any{"token": next})
 	_, err := issue.Obtain(t.Context(), a, liveOrder(t, time.Hour), time.Now())
 	if _, ok := ca.IsRefusal(err); !ok || strings.Contains(err.Error(), next) {
 		t.Errorf("with a token that is revoked: %v", err)
@@ -166,13 +167,13 @@ func agent(t *testing.T, s *server, signed func(*testing.T, *Authority)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	to, err := url.Parse(s.address)
+	to, err := url.Parse(s.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxy := &httputil.ReverseProxy{Transport: s.http.Transport, Rewrite: func(r *httputil.ProxyRequest) {
+	proxy := &httputil.ReverseProxy{Transport: s.HTTP().Transport, Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(to)
-		r.Out.Header.Set("X-Vault-Token", rootToken)
+		r.Out.Header.Set("X-Vault-Token", s.Token)
 	}}
 	server := &http.Server{Handler: proxy}
 	go server.Serve(listener)
@@ -194,9 +195,9 @@ func jwt(t *testing.T, s *server, signed func(*testing.T, *Authority), enter fun
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.do("POST", "sys/auth/ci", map[string]any{"type": "jwt"})
-	s.do("POST", "auth/ci/config", map[string]any{"jwt_validation_pubkeys": string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), "bound_issuer": "ci"})
-	s.do("POST", "auth/ci/role/mesh", map[string]any{"role_type": "jwt", "user_claim": "sub", "bound_audiences": []string{"vault"}, "token_policies": "mesh", "token_ttl": "1h"})
+	s.Do("POST", "sys/auth/ci", map[string]any{"type": "jwt"})
+	s.Do("POST", "auth/ci/config", map[string]any{"jwt_validation_pubkeys": string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), "bound_issuer": "ci"})
+	s.Do("POST", "auth/ci/role/mesh", map[string]any{"role_type": "jwt", "user_claim": "sub", "bound_audiences": []string{"vault"}, "token_policies": "mesh", "token_ttl": "1h"})
 	part := func(v any) string {
 		text, _ := json.Marshal(v)
 		return base64.RawURLEncoding.EncodeToString(text)
@@ -232,8 +233,8 @@ func certificate(t *testing.T, s *server, signed func(*testing.T, *Authority), e
 	if err := errors.Join(os.WriteFile(crtFile, pemfile.EncodeCertificates(c.Chain...), 0o600), os.WriteFile(keyFile, key, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	s.do("POST", "sys/auth/cert", map[string]any{"type": "cert"})
-	s.do("POST", "auth/cert/certs/mesh", map[string]any{"certificate": string(pemfile.EncodeCertificates(c.Roots...)), "allowed_uri_sans": "spiffe://cluster.local/ns/prod/sa/*", "token_policies": "mesh"})
+	s.Do("POST", "sys/auth/cert", map[string]any{"type": "cert"})
+	s.Do("POST", "auth/cert/certs/mesh", map[string]any{"certificate": string(pemfile.EncodeCertificates(c.Roots...)), "allowed_uri_sans": "spiffe://cluster.local/ns/prod/sa/*", "token_policies": "mesh"})
 	auth := backends.VaultAuth{Method: "cert", Role: "mesh", CertFile: crtFile, KeyFile: keyFile}
 	signed(t, enter(t, auth))
 	// Another Vault's certificate is not taken for this one's.
@@ -250,13 +251,13 @@ func certificate(t *testing.T, s *server, signed func(*testing.T, *Authority), e
 // sealed: it is waited for while it is sealed, and is not when that takes too long.
 func sealed(t *testing.T, s *server, a *Authority) {
 	mustObtain(t, a)
-	s.do("PUT", "sys/seal", nil)
+	s.Do("PUT", "sys/seal", nil)
 	impatient := s.open(t, backends.Vault{Mount: "ways", Role: "mesh"})
 	impatient.client.patience = 0
 	if _, err := issue.Obtain(t.Context(), impatient, liveOrder(t, time.Hour), time.Now()); !errors.Is(err, ca.ErrAway) || !strings.Contains(err.Error(), "is sealed") {
 		t.Errorf("error %v", err)
 	}
-	checks, err := Check(t.Context(), "ways/mesh", backends.Options{Now: time.Now, Settings: &backends.Vault{Mount: "ways", Role: "mesh", Address: s.address, CACert: s.roots}}, nil)
+	checks, err := Check(t.Context(), "ways/mesh", backends.Options{Now: time.Now, Settings: &backends.Vault{Mount: "ways", Role: "mesh", Address: s.Address, CACert: s.Roots}}, nil)
 	if err != nil || !slices.ContainsFunc(checks, func(c backends.Check) bool {
 		return c.Name == "seal" && c.State == backends.StateFailed && c.Remedy != ""
 	}) {
@@ -268,7 +269,7 @@ func sealed(t *testing.T, s *server, a *Authority) {
 		done <- err
 	}()
 	time.Sleep(time.Second)
-	s.do("PUT", "sys/unseal", map[string]any{"key": s.unseal})
+	s.Do("PUT", "sys/unseal", map[string]any{"key": s.Unseal})
 	if err := <-done; err != nil {
 		t.Errorf("unsealed in the middle: %v", err)
 	}
@@ -276,13 +277,13 @@ func sealed(t *testing.T, s *server, a *Authority) {
 
 // examined: what backend check finds is so.
 func examined(t *testing.T, s *server) {
-	s.mount("examined", goodRole("max_ttl", "1h"))
-	s.do("POST", "examined/config/urls", map[string]any{"crl_distribution_points": []string{s.address + "/v1/examined/nothing"}})
+	s.mount("examined", backendtest.VaultRole("max_ttl", "1h"))
+	s.Do("POST", "examined/config/urls", map[string]any{"crl_distribution_points": []string{s.Address + "/v1/examined/nothing"}})
 	o := liveOrder(t, time.Hour)
 	want := backends.Want{Name: "payment.prod", Identity: o.Identity, Profile: o.Profile, KeyType: ca.ECP256, Validity: 24 * time.Hour}
 	check := func(token string) map[string]backends.State {
 		found, err := Check(t.Context(), "examined/mesh", backends.Options{Now: time.Now, Getenv: environment("VAULT_TOKEN", token),
-			Settings: &backends.Vault{Mount: "examined", Role: "mesh", Address: s.address, CACert: s.roots}}, []backends.Want{want})
+			Settings: &backends.Vault{Mount: "examined", Role: "mesh", Address: s.Address, CACert: s.Roots}}, []backends.Want{want})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -297,7 +298,7 @@ func examined(t *testing.T, s *server) {
 		}
 		return states
 	}
-	all := check(rootToken)
+	all := check(s.Token)
 	for name, state := range map[string]backends.State{"address": backends.StateOK, "seal": backends.StateOK, "clock": backends.StateOK, "issuer": backends.StateOK,
 		"roots": backends.StateOK, "mount": backends.StateOK, "policy": backends.StateOK, "role": backends.StateFailed, "crl": backends.StateFailed, "token": backends.StateWarning} {
 		if all[name] != state {
@@ -307,8 +308,8 @@ func examined(t *testing.T, s *server) {
 	if got := check("no-such-token"); got["token"] != backends.StateFailed {
 		t.Errorf("a token that is not known: %v", got)
 	}
-	s.do("PUT", "sys/policies/acl/nothing", map[string]any{"policy": `path "examined/roles/mesh" { capabilities = ["read"] }`})
-	_, answer := s.try("POST", "auth/token/create", map[string]any{"policies": []string{"nothing"}, "ttl": "1h"})
+	s.Do("PUT", "sys/policies/acl/nothing", map[string]any{"policy": `path "examined/roles/mesh" { capabilities = ["read"] }`})
+	_, answer := s.Try("POST", "auth/token/create", map[string]any{"policies": []string{"nothing"}, "ttl": "1h"})
 	if got := check(answer["auth"].(map[string]any)["client_token"].(string)); got["policy"] != backends.StateFailed {
 		t.Errorf("a policy that lacks what is needed: %v", got)
 	}
@@ -321,8 +322,8 @@ func examined(t *testing.T, s *server) {
 	for _, set := range wantedRole([]backends.Want{want}) {
 		role[set.name] = set.value
 	}
-	s.do("POST", "examined/roles/mesh", role)
-	if got := check(rootToken); got["role"] != backends.StateOK {
+	s.Do("POST", "examined/roles/mesh", role)
+	if got := check(s.Token); got["role"] != backends.StateOK {
 		t.Errorf("with the role that is suggested: %v", got)
 	}
 	if _, err := issue.Obtain(t.Context(), s.open(t, backends.Vault{Mount: "examined", Role: "mesh"}), liveOrder(t, 24*time.Hour), time.Now()); err != nil {

@@ -272,7 +272,7 @@ var owners = []struct {
 	{"go.step.sm/crypto/kms", []string{"backends/kms"}, false},
 	{"go.step.sm/crypto/tpm", []string{"backends/kms"}, false},
 	{"go.step.sm/crypto/keyutil", []string{"issue"}, false},
-	{"github.com/hashicorp/vault/api", []string{"backends/vault"}, false},
+	{"github.com/hashicorp/vault/api", []string{"backends/vault", "backends/backendtest"}, false},
 	{"github.com/aws/aws-sdk-go-v2/aws/signer/v4", []string{"backends/vault"}, false},
 	{"github.com/aws/aws-sdk-go-v2/config", []string{"backends/vault", "backends/awspca"}, false},
 	{"golang.org/x/crypto/cryptobyte", []string{"inspect"}, false},

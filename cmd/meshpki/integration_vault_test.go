@@ -118,7 +118,7 @@ func TestIntegrationVaultPass(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.do("PUT", "sys/seal", nil)
+	v.Do("PUT", "sys/seal", nil)
 	r.must(5, "renew", "--force", "payment")
 	if after, err := os.ReadFile(leaf); err != nil || !bytes.Equal(after, before) {
 		t.Errorf("the certificate was touched: %v", err)
@@ -127,19 +127,19 @@ func TestIntegrationVaultPass(t *testing.T) {
 		t.Errorf("status says\n%s", said)
 	}
 	r.must(3, "backend", "check", "mesh")
-	v.do("PUT", "sys/unseal", map[string]any{"key": v.unseal})
+	v.Do("PUT", "sys/unseal", map[string]any{"key": v.Unseal})
 	r.must(0, "renew", "--force")
 	if after, err := os.ReadFile(leaf); err != nil || bytes.Equal(after, before) {
 		t.Errorf("the certificate is the old one: %v", err)
 	}
 	// A policy's no is asked once, and another secret does not help.
-	v.do("PUT", "sys/policies/acl/mesh", map[string]any{"policy": `path "secret/x" { capabilities = ["read"] }`})
+	v.Do("PUT", "sys/policies/acl/mesh", map[string]any{"policy": `path "secret/x" { capabilities = ["read"] }`})
 	asked := v.count("/v1/pki/sign/mesh")
 	if said := r.must(5, "renew", "--force", "payment"); !strings.Contains(said, "refused") || v.count("/v1/pki/sign/mesh") != asked+1 {
 		t.Errorf("it was asked %d times\n%s", v.count("/v1/pki/sign/mesh")-asked, said)
 	}
 	r.must(0, "log", "verify")
-	r.clean(secret, vaultRoot)
+	r.clean(secret, v.Token)
 }
 
 // A crash between Vault's signing and our writing costs one certificate, which is known.
@@ -147,7 +147,7 @@ func TestIntegrationVaultCrash(t *testing.T) {
 	t.Parallel()
 	v := startVault(t)
 	v.mount("pki", true)
-	r := newVaultRun(t, v, "VAULT_ADDR="+v.proxy, "VAULT_TOKEN="+vaultRoot)
+	r := newVaultRun(t, v, "VAULT_ADDR="+v.proxy, "VAULT_TOKEN="+v.Token)
 	c := r.command("issue", "--service", "payment", "--backend", "vault:pki/mesh")
 	v.mu.Lock()
 	v.onSign = func() { _ = c.Process.Kill() }
@@ -162,7 +162,7 @@ func TestIntegrationVaultCrash(t *testing.T) {
 		t.Errorf("what is pending is not named:\n%s", said)
 	}
 	r.must(0, "issue", "--service", "payment", "--backend", "vault:pki/mesh")
-	keys, _ := v.do("LIST", "pki/certs", nil)["keys"].([]any)
+	keys, _ := v.Do("LIST", "pki/certs", nil)["keys"].([]any)
 	if len(keys) != 3 {
 		t.Errorf("%d certificates are there, want the root and two", len(keys))
 	}
@@ -170,10 +170,10 @@ func TestIntegrationVaultCrash(t *testing.T) {
 		t.Errorf("something is pending:\n%s", said)
 	}
 	r.must(0, "revoke", "pki/services/default/payment/tls.crt")
-	if keys, _ := v.do("LIST", "pki/certs/revoked", nil)["keys"].([]any); len(keys) != 1 {
+	if keys, _ := v.Do("LIST", "pki/certs/revoked", nil)["keys"].([]any); len(keys) != 1 {
 		t.Errorf("%d are revoked in Vault", len(keys))
 	}
-	r.clean(vaultRoot)
+	r.clean(v.Token)
 }
 
 // What docs/vault.md shows for a shell is run there, in its order.
@@ -192,15 +192,15 @@ func TestIntegrationVaultDocs(t *testing.T) {
 			script.WriteString(line + "\n")
 		}
 	}
-	text := strings.NewReplacer("https://vault.example.com:8200", v.address, "VAULT_CACERT=/etc/vault/ca.pem", "").Replace(script.String())
-	if !strings.Contains(text, v.address) || strings.Count(text, "meshpki") < 7 {
+	text := strings.NewReplacer("https://vault.example.com:8200", v.Address, "VAULT_CACERT=/etc/vault/ca.pem", "").Replace(script.String())
+	if !strings.Contains(text, v.Address) || strings.Count(text, "meshpki") < 7 {
 		t.Fatalf("the page has other commands than were meant:\n%s", text)
 	}
 	r := newVaultRun(t, v)
 	r.write("commands", text)
 	c := exec.CommandContext(t.Context(), program(t, "sh"), "-eux", "commands")
 	c.Dir = r.dir
-	c.Env = append(neutralEnv(), "HOME="+r.dir, "VAULT_TOKEN="+vaultRoot, "PATH="+filepath.Dir(meshpki(t))+":"+filepath.Dir(v.program)+":"+os.Getenv("PATH"))
+	c.Env = append(neutralEnv(), "HOME="+r.dir, "VAULT_TOKEN="+v.Token, "PATH="+filepath.Dir(meshpki(t))+":"+filepath.Dir(v.Program)+":"+os.Getenv("PATH"))
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -213,7 +213,7 @@ func TestIntegrationVaultIdle(t *testing.T) {
 	v.mount("pki", true)
 	r := newVaultRun(t, v)
 	id, file, _ := v.approle(r.dir)
-	v.do("POST", "auth/approle/role/mesh", map[string]any{"token_policies": "mesh", "token_ttl": "12s", "token_max_ttl": "1h"})
+	v.Do("POST", "auth/approle/role/mesh", map[string]any{"token_policies": "mesh", "token_ttl": "12s", "token_max_ttl": "1h"})
 	r.write("pki/meshpki.yaml", fmt.Sprintf(vaultManifest, v.proxy, id, file))
 	r.must(0, "ca", "bundle", "--backend", "mesh")
 	r.must(0, "issue", "--service", "third", "--backend", "mesh")
