@@ -35,8 +35,9 @@ type Adder interface {
 // key is made and stays there; it is found by assertion.
 type Subordinate interface {
 	// RequestCA has the key made, if there is none that waits for its certificate,
-	// and gives the request for the CA that spec describes, PKCS#10 in DER.
-	RequestCA(ctx context.Context, spec Spec) (csr []byte, err error)
+	// and gives the request for the CA that spec describes, PKCS#10 in DER. Its key is
+	// of that type, unless it is not this call that decides about it.
+	RequestCA(ctx context.Context, spec Spec, keyType KeyType) (csr []byte, err error)
 	// InstallCA hands over what was signed: that CA first, the root last.
 	InstallCA(ctx context.Context, chain Chain) error
 }

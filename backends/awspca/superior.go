@@ -118,7 +118,7 @@ const createdWithin = 5 * time.Minute
 // RequestCA gives the request of an authority of the service's own, whose key is made
 // and stays there; it is the one that this reference names, and it says itself what it
 // is to be called.
-func (a *Authority) RequestCA(ctx context.Context, _ ca.Spec) ([]byte, error) {
+func (a *Authority) RequestCA(ctx context.Context, _ ca.Spec, _ ca.KeyType) ([]byte, error) {
 	c, err := a.connected(ctx)
 	if err != nil {
 		return nil, err

@@ -95,7 +95,7 @@ func TestInstallCA(t *testing.T) {
 	if _, err := a.Roots(t.Context()); err == nil || !strings.Contains(err.Error(), "PENDING_CERTIFICATE") {
 		t.Errorf("before: error %v", err)
 	}
-	der, err := a.RequestCA(t.Context(), ca.Spec{})
+	der, err := a.RequestCA(t.Context(), ca.Spec{}, ca.ECP256)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestInstallCA(t *testing.T) {
 	if err != nil || len(got) != 2 || got[1].CheckSignatureFrom(root) != nil {
 		t.Errorf("a chain of %d, error %v", len(got), err)
 	}
-	if _, err := authority(t, made(t, s, localaws.Spec{CommonName: "AWS Root CA"}), backends.AWSPCA{}, now).RequestCA(t.Context(), ca.Spec{}); err == nil {
+	if _, err := authority(t, made(t, s, localaws.Spec{CommonName: "AWS Root CA"}), backends.AWSPCA{}, now).RequestCA(t.Context(), ca.Spec{}, ca.ECP256); err == nil {
 		t.Error("a root would be put below another")
 	}
 }

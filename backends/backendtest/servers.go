@@ -4,7 +4,6 @@ package backendtest
 
 import (
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -19,7 +18,6 @@ func Tool(t testing.TB, name string) string {
 		t.Fatal(err)
 	}
 	build := exec.Command(filepath.Join(strings.TrimSpace(string(root)), "testdata", "tools", "build"), name)
-	build.Stderr = os.Stderr
 	built, err := build.Output()
 	if err != nil {
 		t.Fatalf("build %s: %v", name, err)

@@ -22,12 +22,14 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+
+	started "github.com/meshpki/meshpki/internal/guard"
 )
 
 // BareLoop is the least that has to be done for n services over vault/api: log in once,
 // and for each make a key and a request, have it signed, and write three files, of
-// which nothing is synced. It gives how long that took.
-func (v *VaultServer) BareLoop(t testing.TB, roleID, secretID, dir string, n, workers int) time.Duration {
+// which nothing is synced.
+func (v *VaultServer) BareLoop(t testing.TB, roleID, secretID, dir string, n, workers int) {
 	t.Helper()
 	config := api.DefaultConfig()
 	config.Address = v.Address
@@ -39,14 +41,15 @@ func (v *VaultServer) BareLoop(t testing.TB, roleID, secretID, dir string, n, wo
 	}
 	jobs, failed := make(chan int), make(chan error, n)
 	var all sync.WaitGroup
-	start := time.Now()
 	login, err := client.Logical().Write("auth/approle/login", map[string]any{"role_id": roleID, "secret_id": secretID})
 	if err != nil {
 		t.Fatal(err)
 	}
 	client.SetToken(login.Auth.ClientToken)
 	for range workers {
-		all.Go(func() {
+		all.Add(1)
+		started.Go(func(any) {}, func() {
+			defer all.Done()
 			for i := range jobs {
 				failed <- bareService(client, dir, i)
 			}
@@ -57,13 +60,11 @@ func (v *VaultServer) BareLoop(t testing.TB, roleID, secretID, dir string, n, wo
 	}
 	close(jobs)
 	all.Wait()
-	spent := time.Since(start)
 	for range n {
 		if err := <-failed; err != nil {
 			t.Fatal(err)
 		}
 	}
-	return spent
 }
 
 func bareService(client *api.Client, dir string, i int) error {

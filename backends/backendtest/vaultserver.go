@@ -3,7 +3,6 @@
 package backendtest
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -39,8 +38,11 @@ type VaultServer struct {
 // VaultRoot is the root token of a Vault in development mode.
 const VaultRoot = "root-of-the-vault-test"
 
-// vaultPatience is how long a Vault may take to start.
-const vaultPatience = 2 * time.Minute
+// How often a Vault is looked at while it starts, and how many times: two minutes.
+const (
+	look  = 50 * time.Millisecond
+	looks = 2400
+)
 
 // StartVault starts one in development mode, which ends with the test. The programs have
 // to be there: testdata/integration/install has them. plugins are tools that it is to
@@ -88,31 +90,32 @@ func (v *VaultServer) begin(args []string, withTLS bool, port string) bool {
 	v.t.Helper()
 	v.process = exec.Command(v.Program, args...)
 	v.process.Env = []string{"HOME=" + v.dir, "PATH=" + os.Getenv("PATH")}
-	out, err := v.process.StdoutPipe()
+	log := filepath.Join(v.dir, "vault.log")
+	out, err := os.Create(log)
 	if err != nil {
 		v.t.Fatal(err)
 	}
+	defer out.Close()
+	v.process.Stdout, v.process.Stderr = out, out
 	if err := v.process.Start(); err != nil {
 		v.t.Fatal(err)
 	}
-	key := make(chan string, 1)
-	go func() {
-		defer close(key)
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if k, ok := strings.CutPrefix(lines.Text(), "Unseal Key: "); ok {
-				key <- k
-			}
+	for i := 0; v.Unseal == ""; i++ {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			v.t.Fatal(err)
 		}
-	}()
-	select {
-	case k, ok := <-key:
-		if !ok {
-			_ = v.process.Wait()
+		if _, after, ok := strings.Cut(string(text), "Unseal Key: "); ok && strings.Contains(after, "\n") {
+			v.Unseal, _, _ = strings.Cut(after, "\n")
+		}
+		if strings.Contains(string(text), "address already in use") {
+			v.Stop()
 			return false
 		}
-		v.Unseal = k
-	case <-time.After(vaultPatience):
-		v.t.Fatal("vault does not start")
+		if i > looks {
+			v.t.Fatalf("vault does not start: %s", text)
+		}
+		time.Sleep(look)
 	}
 	v.Address = "http://127.0.0.1:" + port
 	if withTLS {
@@ -138,7 +141,8 @@ func (v *VaultServer) trust(address, roots string) {
 func (v *VaultServer) wait(status int) {
 	v.t.Helper()
 	last := 0
-	for end := time.Now().Add(vaultPatience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for range looks {
+		time.Sleep(look)
 		response, err := v.http.Get(v.Address + "/v1/sys/health")
 		if err != nil {
 			continue

@@ -25,7 +25,7 @@ import (
 // is what is known of them.
 func TestIntegrationVault(t *testing.T) {
 	t.Parallel()
-	s := &server{backendtest.StartVault(t, true)}
+	s := &server{backendtest.StartVault(t, true, "vault-kubernetes")}
 	t.Run("conformance", func(t *testing.T) {
 		s.mount("conform", backendtest.VaultRole())
 		a := s.open(t, backends.Vault{Mount: "conform", Role: "mesh"})

@@ -14,10 +14,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"net"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,7 +111,8 @@ func waysIn(t *testing.T, s *server) {
 		}
 		signed(t, s.open(t, backends.Vault{Mount: "ways", Role: "mesh"}, "HOME", home))
 	})
-	t.Run("an agent's socket", func(t *testing.T) { agent(t, s, signed) })
+	t.Run("an agent's socket", func(t *testing.T) { agent(t, s, appRole(t, "mesh"), signed) })
+	t.Run("kubernetes", func(t *testing.T) { kubernetes(t, s, signed, enter) })
 	t.Run("jwt", func(t *testing.T) { jwt(t, s, signed, enter) })
 	t.Run("certificate", func(t *testing.T) { certificate(t, s, signed, enter) })
 	t.Run("sealed", func(t *testing.T) { sealed(t, s, enter(t, appRole(t, "mesh"))) })
@@ -153,37 +151,6 @@ func mustObtain(t *testing.T, a *Authority) *issue.Credential {
 		t.Fatal(err)
 	}
 	return c
-}
-
-// agent puts the token in, behind a socket.
-func agent(t *testing.T, s *server, signed func(*testing.T, *Authority)) {
-	dir, err := os.MkdirTemp("", "agent") //nolint:usetesting // the names of sockets are short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "agent.sock")
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	to, err := url.Parse(s.Address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := &httputil.ReverseProxy{Transport: s.HTTP().Transport, Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(to)
-		r.Out.Header.Set("X-Vault-Token", s.Token)
-	}}
-	server := &http.Server{Handler: proxy}
-	go server.Serve(listener)
-	t.Cleanup(func() { server.Close() })
-	a, err := open(t.Context(), "ways/mesh", backends.Options{Now: time.Now, Settings: &backends.Vault{Mount: "ways", Role: "mesh", Address: "unix://" + socket},
-		Getenv: environment("HOME", dir)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	signed(t, a)
 }
 
 func jwt(t *testing.T, s *server, signed func(*testing.T, *Authority), enter func(*testing.T, backends.VaultAuth) *Authority) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -180,11 +181,17 @@ func (a *Authority) reasonOf(_ context.Context, text string) (what, remedy strin
 	return "", ""
 }
 
+// keyKind is a type of keys as Vault has it: its kind, and how many bits; 0 where the
+// kind alone says it.
+func keyKind(kt ca.KeyType) (kind string, bits int64) {
+	kind, size, _ := strings.Cut(string(kt), "-")
+	bits, _ = strconv.ParseInt(strings.TrimPrefix(size, "p"), 10, 64)
+	return kind, bits
+}
+
 // covers tells whether a role signs keys of that type.
 func (r *role) covers(kt ca.KeyType) string {
-	s := string(kt)
-	bits := map[string]int64{"ec-p256": 256, "ec-p384": 384, "ec-p521": 521, "rsa-2048": 2048, "rsa-3072": 3072, "rsa-4096": 4096}[s]
-	kind, _, _ := strings.Cut(s, "-")
+	kind, bits := keyKind(kt)
 	switch {
 	case r.keyType == "any":
 		return ""

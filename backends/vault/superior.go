@@ -76,9 +76,10 @@ func constrain(body map[string]any, c ca.Constraints) {
 
 // RequestCA has the mount make a key and gives its request. The key waits in the mount,
 // and does not leave it.
-func (a *Authority) RequestCA(ctx context.Context, spec ca.Spec) ([]byte, error) {
+func (a *Authority) RequestCA(ctx context.Context, spec ca.Spec, keyType ca.KeyType) ([]byte, error) {
+	kind, bits := keyKind(keyType)
 	got, err := a.client.write(ctx, a.path("intermediate", "generate", "internal"), map[string]any{
-		"common_name": spec.CommonName, "key_type": "ec", "key_bits": 256, "format": "pem",
+		"common_name": spec.CommonName, "key_type": kind, "key_bits": bits, "format": "pem",
 		"exclude_cn_from_sans": true, "add_basic_constraints": false,
 	})
 	if err != nil {

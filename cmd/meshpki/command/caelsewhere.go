@@ -137,6 +137,9 @@ func (c *call) intermediateIn(ctx context.Context, d *file.Directory, name strin
 	if err != nil {
 		return err
 	}
+	if c.IsSet("passphrase-file") {
+		return usagef("--passphrase-file does not go with --in: the key is made there, and none is kept here")
+	}
 	there, ok := authority.(ca.Subordinate)
 	if !ok {
 		return usagef("%s takes no CA that is signed elsewhere", c.String("in"))
@@ -165,13 +168,16 @@ func (c *call) signThere(ctx context.Context, d *file.Directory, there ca.Subord
 	if err != nil {
 		return file.Authority{}, err
 	}
-	der, err := there.RequestCA(ctx, o.Spec)
+	der, err := there.RequestCA(ctx, o.Spec, o.KeyType)
 	if err != nil {
 		return file.Authority{}, err
 	}
 	csr, err := ca.ParseCSR(der)
 	if err != nil {
 		return file.Authority{}, err
+	}
+	if is := ca.KeyTypeOf(csr.PublicKey); c.IsSet("key-type") && is != o.KeyType {
+		return file.Authority{}, usagef("--key-type %s: the key that %s has made is %s, and it alone decides about that", o.KeyType, c.String("in"), is)
 	}
 	if cn, err := ca.CommonNameOf(csr); err == nil && c.String("for") == "" {
 		o.Spec.CommonName = cn // as it is called there
