@@ -43,6 +43,11 @@ type Renewer struct {
 	Emit func(Event)
 	// Workers is how many targets are worked at once; zero is one.
 	Workers int
+	// Crowd is how many instead where many have to be worked: then most of them wait for
+	// the disk, and all for the same. Together, if not nil, gives what they do that in,
+	// and what ends it. Zero leaves it at Workers.
+	Crowd    int
+	Together func(ctx context.Context) (together context.Context, end func())
 }
 
 // Options are how a pass is to be.
@@ -61,6 +66,8 @@ type Options struct {
 	// AtOnce works each target as soon as it has been looked at, in the order of the
 	// candidates, and keeps none for later.
 	AtOnce bool
+	// Count is how many candidates there are, where that is known beforehand.
+	Count int
 	// Seen is a moment that is known to have been, such as the end of the last pass: a
 	// clock that is behind it is wrong.
 	Seen time.Time
@@ -115,13 +122,26 @@ func (r *Renewer) Pass(ctx context.Context, candidates iter.Seq[Candidate], o Op
 	for _, n := range names {
 		p.memos[n] = true
 	}
-	if err := p.all(ctx, candidates, p.first); err != nil || o.AtOnce {
+	if o.AtOnce {
+		return p.many(ctx, o.Count, candidates, p.first)
+	}
+	if err := p.all(ctx, r.Workers, candidates, p.first); err != nil {
 		return err
 	}
 	slices.SortFunc(p.due, func(a, b dueTarget) int {
 		return cmp.Or(a.ends.Compare(b.ends), cmp.Compare(a.Name, b.Name))
 	})
-	return p.all(ctx, inOrder(p.due), p.second)
+	return p.many(ctx, len(p.due), inOrder(p.due), p.second)
+}
+
+// many is all for work on so many targets: in a crowd, where they are enough for one.
+func (p *pass) many(ctx context.Context, n int, candidates iter.Seq[Candidate], f func(context.Context, *Target, error)) error {
+	if n < 4*p.r.Workers || p.r.Workers <= 1 || p.r.Crowd <= p.r.Workers || p.r.Together == nil {
+		return p.all(ctx, p.r.Workers, candidates, f)
+	}
+	together, end := p.r.Together(ctx)
+	defer end()
+	return p.all(together, min(p.r.Crowd, n), candidates, f)
 }
 
 // dueTarget is a target that something is to be done about, and when what it has
@@ -144,7 +164,7 @@ func inOrder(due []dueTarget) iter.Seq[Candidate] {
 
 // all has f done for every candidate, several at once. An interruption or ErrAbort
 // ends it; what was begun is finished.
-func (p *pass) all(ctx context.Context, candidates iter.Seq[Candidate], f func(context.Context, *Target, error)) error {
+func (p *pass) all(ctx context.Context, workers int, candidates iter.Seq[Candidate], f func(context.Context, *Target, error)) error {
 	work := func(c Candidate) {
 		t, err := c(ctx)
 		if errors.Is(err, ErrAbort) {
@@ -153,7 +173,7 @@ func (p *pass) all(ctx context.Context, candidates iter.Seq[Candidate], f func(c
 		}
 		f(ctx, t, err)
 	}
-	if p.r.Workers <= 1 {
+	if workers <= 1 {
 		// On the caller's own thread: tests count its system calls.
 		for c := range candidates {
 			if p.ended(ctx) != nil {
@@ -164,9 +184,9 @@ func (p *pass) all(ctx context.Context, candidates iter.Seq[Candidate], f func(c
 		return p.ended(ctx)
 	}
 	// Some wait in it, so that a worker that is done finds the next one at once.
-	queue := make(chan Candidate, 4*p.r.Workers)
+	queue := make(chan Candidate, min(4*workers, 64))
 	var running sync.WaitGroup
-	for range p.r.Workers {
+	for range workers {
 		running.Add(1)
 		guard.Go(func(fault any) {
 			defer running.Done()

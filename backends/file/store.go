@@ -220,6 +220,7 @@ func (s *Store) save(ctx context.Context, set issue.Set, was issue.Version, owne
 			err = errors.Join(err, made.Undo())
 		}
 	}()
+	shared := durable.ConvoyOf(ctx).Join(root)
 	old, err := present(root)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
@@ -236,19 +237,27 @@ func (s *Store) save(ctx context.Context, set issue.Set, was issue.Version, owne
 		return "", err
 	}
 	gen := nextGeneration(old)
-	if err := writeGeneration(root, gen, set, owner, labels); err != nil {
+	if err := writeGeneration(root, gen, set, owner, labels, shared); err != nil {
 		return "", err
 	}
-	done, err := publish(root, gen, old, set, taken, labels)
+	done, err := publish(root, gen, old, set, taken, labels, shared)
 	if err != nil {
 		return "", err
 	}
-	if err := errors.Join(durable.SyncDir(root, "."), made.Sync()); err != nil {
+	if err := settle(root, made, shared); err != nil {
 		return "", errors.Join(fmt.Errorf("cannot be written: %w", bare(err)), done.undo())
 	}
 	// What is kept too long for want of a working disk waits for the next time.
-	_ = keep(root, gen, old, set).sync()
+	_ = keep(root, gen, old, set).sync(shared)
 	return issue.Version(gen), made.Close()
+}
+
+// settle makes the names in a place durable, and that of the place, if it is new.
+func settle(root *os.Root, made *durable.Made, shared *durable.Shared) error {
+	if shared != nil {
+		return shared.Sync()
+	}
+	return errors.Join(durable.SyncDir(root, "."), made.Sync())
 }
 
 // number is that of a generation, 0 where its name does not say.
@@ -265,7 +274,7 @@ func nextGeneration(old string) string {
 }
 
 // writeGeneration makes all of a generation, or nothing.
-func writeGeneration(root *os.Root, gen string, set issue.Set, owner owner, labels labels) error {
+func writeGeneration(root *os.Root, gen string, set issue.Set, owner owner, labels labels, shared *durable.Shared) error {
 	dir, err := durable.Mkdir(root, gen, dirMode)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errGone
@@ -274,13 +283,13 @@ func writeGeneration(root *os.Root, gen string, set issue.Set, owner owner, labe
 		return fmt.Errorf("cannot be written: %w", bare(err))
 	}
 	defer dir.Close()
-	if err := writeFiles(dir, set, owner, labels); err != nil {
+	if err := writeFiles(dir, set, owner, labels, shared); err != nil {
 		return errors.Join(err, root.RemoveAll(gen))
 	}
 	return nil
 }
 
-func writeFiles(dir *os.Root, set issue.Set, owner owner, labels labels) error {
+func writeFiles(dir *os.Root, set issue.Set, owner owner, labels labels, shared *durable.Shared) error {
 	m := manifest{Schema: setSchema, Files: []string{}, Secret: []string{}, Facts: set.Facts}
 	files := make([]durable.NewFile, 0, len(set.Files)+1)
 	for _, name := range set.Files.Names() {
@@ -303,7 +312,7 @@ func writeFiles(dir *os.Root, set issue.Set, owner owner, labels labels) error {
 	if err := labels.applyDir(dir); err != nil {
 		return err
 	}
-	return durable.CreateAll(dir, ".", files)
+	return durable.CreateAll(dir, ".", files, shared)
 }
 
 // finish gives a file its owner and, if it is secret, its mode: the owner first,

@@ -19,8 +19,14 @@ const mostStripped = 10
 // stripped are directories that lost files, to be synced.
 type stripped []*os.Root
 
-func (s stripped) sync() error {
+func (s stripped) sync(shared *durable.Shared) error {
 	var errs []error
+	if shared != nil && len(s) > 0 {
+		for _, dir := range s {
+			errs = append(errs, dir.Close())
+		}
+		return errors.Join(append(errs, shared.Sync())...)
+	}
 	for _, dir := range s {
 		errs = append(errs, durable.SyncDir(dir, "."), dir.Close())
 	}
@@ -177,7 +183,7 @@ func (s *Store) Purge(ctx context.Context, doomed func(issue.Files) bool) (int, 
 		}
 		failed = append(failed, err)
 	}
-	return len(changed), errors.Join(append(failed, changed.sync())...)
+	return len(changed), errors.Join(append(failed, changed.sync(nil))...)
 }
 
 // purge strips one generation if it is doomed; the directory is given back to be
@@ -233,7 +239,7 @@ func finishCopies(root *os.Root, name, gen string, files issue.Files) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = root.Remove(n) // the present set has no such file
 		} else if err == nil {
-			if err = durable.CreateAll(root, ".", []durable.NewFile{file}); err == nil {
+			if err = durable.CreateAll(root, ".", []durable.NewFile{file}, nil); err == nil {
 				err = root.Rename(tmp, n)
 			}
 		}

@@ -42,6 +42,7 @@ type publisher struct {
 	set    issue.Set
 	taken  map[string]standing
 	labels labels
+	shared *durable.Shared
 	plain  bool // copies under the names, instead of links
 	done   steps
 	copies []durable.NewFile
@@ -52,8 +53,8 @@ type publisher struct {
 // then the one rename of ..data that shows all files at once, then what is not a
 // link through it, each name by a rename. What fails is taken back, the generation
 // with it; what has gone well, the caller can take back.
-func publish(root *os.Root, gen, old string, set issue.Set, taken map[string]standing, labels labels) (done steps, err error) {
-	p := &publisher{root: root, gen: gen, set: set, taken: taken, labels: labels, plain: !linksWork || set.Swap == issue.SwapFiles}
+func publish(root *os.Root, gen, old string, set issue.Set, taken map[string]standing, labels labels, shared *durable.Shared) (done steps, err error) {
+	p := &publisher{root: root, gen: gen, set: set, taken: taken, labels: labels, shared: shared, plain: !linksWork || set.Swap == issue.SwapFiles}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("cannot be written: %w", bare(err)), p.done.undo())
@@ -138,7 +139,7 @@ func (p *publisher) prepare() error {
 	if len(p.copies) == 0 {
 		return nil
 	}
-	return durable.CreateAll(p.root, ".", p.copies)
+	return durable.CreateAll(p.root, ".", p.copies, p.shared)
 }
 
 // keepAside gives a file that is not ours a second name, so that it is kept and

@@ -19,10 +19,19 @@ type NewFile struct {
 }
 
 // CreateAll writes files that must not exist yet into a directory under root and
-// syncs them and the directory. It hands all of them to the disk before it waits
-// for any, so that a file system with a journal commits them together. When it
-// fails, what it has made is for the caller to take away.
-func CreateAll(root *os.Root, dir string, files []NewFile) (err error) {
+// syncs them and the directory: with what others have written, where shared is not
+// nil. It hands all of them to the disk before it waits for any, so that a file
+// system with a journal commits them together. When it fails, what it has made is for
+// the caller to take away.
+func CreateAll(root *os.Root, dir string, files []NewFile, shared *Shared) (err error) {
+	if shared != nil {
+		for _, n := range files {
+			if err := n.create(root, dir); err != nil {
+				return fmt.Errorf("write %s: %w", filepath.Join(root.Name(), dir, n.Name), bare(err))
+			}
+		}
+		return shared.Sync()
+	}
 	open := make([]*os.File, 0, len(files))
 	defer func() {
 		for _, f := range open {
@@ -41,6 +50,7 @@ func CreateAll(root *os.Root, dir string, files []NewFile) (err error) {
 		if err := n.write(f); err != nil {
 			return named(n.Name, err)
 		}
+		startWriteback(f)
 	}
 	for i, f := range open {
 		if err := f.Sync(); err != nil {
@@ -50,7 +60,16 @@ func CreateAll(root *os.Root, dir string, files []NewFile) (err error) {
 	return SyncDir(root, dir)
 }
 
-// write fills a file and starts its way to the disk.
+// create makes a file, which is synced with others.
+func (n NewFile) create(root *os.Root, dir string) error {
+	f, err := root.OpenFile(filepath.Join(dir, n.Name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, n.Mode)
+	if err != nil {
+		return err
+	}
+	return errors.Join(n.write(f), f.Close())
+}
+
+// write fills a file.
 func (n NewFile) write(f *os.File) error {
 	if _, err := f.Write(n.Data); err != nil {
 		return err
@@ -64,7 +83,6 @@ func (n NewFile) write(f *os.File) error {
 			return err
 		}
 	}
-	startWriteback(f)
 	return nil
 }
 

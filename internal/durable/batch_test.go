@@ -44,7 +44,7 @@ func TestCreateAll(t *testing.T) {
 		}
 		return err
 	}
-	if err := CreateAll(root, "set", files); err != nil {
+	if err := CreateAll(root, "set", files, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := names(t, filepath.Join(dir, "set")); len(got) != len(files) {
@@ -61,7 +61,7 @@ func TestCreateAll(t *testing.T) {
 	if _, err := finished.Stat(); !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("a file is left open: %v", err)
 	}
-	if err := CreateAll(root, ".", nil); err != nil {
+	if err := CreateAll(root, ".", nil, nil); err != nil {
 		t.Errorf("no files: %v", err)
 	}
 }
@@ -92,7 +92,7 @@ func TestCreateAllFails(t *testing.T) {
 			var opened []*os.File
 			files[0].Finish = func(f *os.File) error { opened = append(opened, f); return nil }
 			c.change(files)
-			err := CreateAll(openRoot(t, dir), c.dir, files)
+			err := CreateAll(openRoot(t, dir), c.dir, files, nil)
 			if err == nil || c.want != nil && !errors.Is(err, c.want) {
 				t.Fatalf("%v; want %v", err, c.want)
 			}

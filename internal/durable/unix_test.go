@@ -124,7 +124,7 @@ func TestCreateAllModes(t *testing.T) {
 				return nil
 			}
 		}
-		if err := CreateAll(openRoot(t, dir), ".", files); err != nil {
+		if err := CreateAll(openRoot(t, dir), ".", files, nil); err != nil {
 			t.Fatal(err)
 		}
 		for name, want := range map[string]fs.FileMode{"tls.crt": 0o644, "tls.key": 0o640, "empty": 0o400} {
@@ -221,7 +221,7 @@ func full(t *testing.T) {
 			t.Errorf("a full disk: %v; want %v", err, unix.EFBIG)
 		}
 	}
-	err = CreateAll(root, ".", []NewFile{{Name: "small", Data: []byte("x"), Mode: 0o600}, {Name: "large", Data: make([]byte, 8192), Mode: 0o600}})
+	err = CreateAll(root, ".", []NewFile{{Name: "small", Data: []byte("x"), Mode: 0o600}, {Name: "large", Data: make([]byte, 8192), Mode: 0o600}}, nil)
 	if want := "write large: file too large"; !errors.Is(err, unix.EFBIG) || err.Error() != want {
 		t.Errorf("it reads %v; want %s", err, want)
 	}

@@ -81,7 +81,7 @@ func (b *bulk) pass(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o := renew.Options{AtOnce: true, Force: k.c.Bool("force"), Each: b.tell}
+	o := renew.Options{AtOnce: true, Count: len(k.m.Services), Force: k.c.Bool("force"), Each: b.tell}
 	if last != nil {
 		o.Seen = last.Ended
 	}

@@ -26,3 +26,12 @@ func ownerOf(path string) string {
 	}
 	return id
 }
+
+// openFiles is how many files this process may have open.
+func openFiles() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	return int(min(uint64(limit.Cur), 1<<20)) //nolint:gosec,unconvert // signed on some systems
+}

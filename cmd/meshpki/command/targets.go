@@ -290,6 +290,7 @@ func (k *care) renewer() *renew.Renewer {
 
 // renewer works on a directory; who signs is for the caller to say.
 func (c *call) renewer(dir *file.Directory) *renew.Renewer {
+	workers := c.workers()
 	return &renew.Renewer{
 		Revoked: dir.Ledger().Revoked,
 		Memory:  c.memory(dir),
@@ -306,7 +307,9 @@ func (c *call) renewer(dir *file.Directory) *renew.Renewer {
 			v := c.env.Getenv(name)
 			return v, v != ""
 		},
-		Workers: cmp.Or(c.env.Workers, c.workers()),
+		Workers:  cmp.Or(c.env.Workers, workers),
+		Crowd:    c.crowd(workers),
+		Together: durable.Together,
 	}
 }
 
@@ -334,7 +337,20 @@ func (k *care) outlook(ctx context.Context, ref string) (ca.Outlook, error) {
 const (
 	workersHere      = 16
 	workersElsewhere = 64
+
+	// In a crowd each has so many files open at the most.
+	workersTogether = 512
+	filesPerWorker  = 12
 )
+
+// crowd is how many targets are worked at once where there are many and nobody
+// elsewhere is asked: they wait for the disk together.
+func (c *call) crowd(workers int) int {
+	if c.env.Workers != 0 || workers != workersHere {
+		return 0
+	}
+	return min(workersTogether, openFiles()/filesPerWorker)
+}
 
 // workers is how many targets are worked at once in this run.
 func (c *call) workers() int {

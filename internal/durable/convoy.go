@@ -1,0 +1,135 @@
+package durable
+
+import (
+	"context"
+	"os"
+	"sync"
+)
+
+// Convoy lets many writers on one file system wait for the disk together: one sync
+// of the file system is for all that have come to wait until it begins. Each writes
+// as it would alone, and waits at the same places; only what is waited for is
+// shared. Safe for concurrent use.
+type Convoy struct {
+	mu     sync.Mutex
+	shared map[uint64]*Shared // by device; nil where a file system cannot be shared
+}
+
+type convoyKey struct{}
+
+// Together gives a context in which those who write many things at once wait for the
+// disk together: see ConvoyOf. End lets go of what it holds; nobody writes in it then.
+func Together(ctx context.Context) (together context.Context, end func()) {
+	c := &Convoy{shared: map[uint64]*Shared{}}
+	return context.WithValue(ctx, convoyKey{}, c), c.end
+}
+
+// ConvoyOf gives the convoy of a context; nil, which is fit for use, where there is none.
+func ConvoyOf(ctx context.Context) *Convoy {
+	c, _ := ctx.Value(convoyKey{}).(*Convoy)
+	return c
+}
+
+// Join is called before anything is written below a directory. It gives what to wait
+// for, or nil where each file has to be synced for itself: there is no convoy, or the
+// system cannot sync a whole file system and tell what went wrong.
+func (c *Convoy) Join(root *os.Root) *Shared {
+	if c == nil {
+		return nil
+	}
+	device, ok := deviceOf(root)
+	if !ok {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, known := c.shared[device]
+	if !known && c.shared != nil {
+		s = newShared(root)
+		c.shared[device] = s
+	}
+	if s == nil || s.broken() {
+		return nil
+	}
+	return s
+}
+
+func (c *Convoy) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.shared {
+		if s != nil {
+			_ = s.dir.Close() // nothing was written through it
+		}
+	}
+	c.shared = nil
+}
+
+// Shared is a file system whose writers wait together.
+type Shared struct {
+	// dir was open before anything was written: what goes wrong from then on, a sync
+	// through it tells.
+	dir  *os.File
+	sync func(*os.File) error
+	turn chan struct{} // whoever has put something into it syncs for all
+
+	mu      sync.Mutex
+	waiting []chan error
+	failed  error
+}
+
+// newShared opens what the syncs go through; nil where that cannot be had.
+func newShared(root *os.Root) *Shared {
+	dir, err := root.Open(".")
+	if err != nil {
+		return nil
+	}
+	if !syncsWhole(dir) {
+		_ = dir.Close() // nothing was written through it
+		return nil
+	}
+	return &Shared{dir: dir, sync: syncWhole, turn: make(chan struct{}, 1)}
+}
+
+func (s *Shared) broken() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed != nil
+}
+
+// Sync returns once all that was written on the file system before is on the disk.
+// An error says that something of it is not, whoever wrote that. It is told once by
+// the system, and so to everybody who waits here from then on.
+func (s *Shared) Sync() error {
+	mine := make(chan error, 1)
+	s.mu.Lock()
+	s.waiting = append(s.waiting, mine)
+	s.mu.Unlock()
+	select {
+	case err := <-mine:
+		return err
+	case s.turn <- struct{}{}:
+	}
+	defer func() { <-s.turn }()
+	select {
+	case err := <-mine: // who had the turn before has waited for it
+		return err
+	default:
+	}
+	s.mu.Lock()
+	all, err := s.waiting, s.failed
+	s.waiting = nil
+	s.mu.Unlock()
+	if err == nil {
+		err = s.sync(s.dir)
+	}
+	s.mu.Lock()
+	if s.failed == nil {
+		s.failed = err
+	}
+	s.mu.Unlock()
+	for _, w := range all {
+		w <- err
+	}
+	return <-mine
+}

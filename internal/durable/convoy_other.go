@@ -1,0 +1,15 @@
+//go:build !linux
+
+package durable
+
+import (
+	"errors"
+	"os"
+)
+
+// deviceOf: here each file is synced for itself.
+func deviceOf(*os.Root) (device uint64, ok bool) { return 0, false }
+
+func syncsWhole(*os.File) bool { return false }
+
+func syncWhole(*os.File) error { return errors.ErrUnsupported }
