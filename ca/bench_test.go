@@ -61,7 +61,7 @@ func bare(b *testing.B) func() {
 	id := service()
 	req := request(b, must(NewKey(ECP256)))
 	req.Identity = id
-	template, _, err := issuer.draft(b.Context(), req)
+	template, err := issuer.draft(b.Context(), must(ParseCSR(req.CSR)), req)
 	if err != nil {
 		b.Fatal(err)
 	}

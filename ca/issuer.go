@@ -114,7 +114,29 @@ func (i *Issuer) Limit() (time.Time, *x509.Certificate) {
 // so two requests are two certificates. Errors to branch on: *Refusal,
 // *ValidityError.
 func (i *Issuer) Issue(ctx context.Context, req Request) (Chain, error) {
-	template, csr, err := i.draft(ctx, req)
+	csr, err := ParseCSR(req.CSR)
+	if err != nil {
+		return nil, err
+	}
+	return i.issue(ctx, csr, req)
+}
+
+// IssueKey is Issue for a public key without a request that proves who holds it: for
+// whoever asks in the same process, and has just made it. The certificate was verified
+// with the issuer's key when it was signed.
+func (i *Issuer) IssueKey(ctx context.Context, pub crypto.PublicKey, req Request) (Chain, error) {
+	if err := CheckKey(pub); err != nil {
+		return nil, err
+	}
+	spki, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return nil, fmt.Errorf("the public key: %w", err)
+	}
+	return i.issue(ctx, &x509.CertificateRequest{PublicKey: pub, RawSubjectPublicKeyInfo: spki}, req)
+}
+
+func (i *Issuer) issue(ctx context.Context, csr *x509.CertificateRequest, req Request) (Chain, error) {
+	template, err := i.draft(ctx, csr, req)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +158,11 @@ func (i *Issuer) Issue(ctx context.Context, req Request) (Chain, error) {
 // Preview gives the certificate that Issue would make, signed by a key that is
 // thrown away: nothing reaches the CA's key, and nothing is recorded.
 func (i *Issuer) Preview(ctx context.Context, req Request) (*x509.Certificate, error) {
-	template, csr, err := i.draft(ctx, req)
+	csr, err := ParseCSR(req.CSR)
+	if err != nil {
+		return nil, err
+	}
+	template, err := i.draft(ctx, csr, req)
 	if err != nil {
 		return nil, err
 	}
@@ -156,36 +182,32 @@ func (i *Issuer) pretend(template *x509.Certificate, pub crypto.PublicKey) (*x50
 }
 
 // draft checks a request and makes the template of its certificate.
-func (i *Issuer) draft(ctx context.Context, req Request) (*x509.Certificate, *x509.CertificateRequest, error) {
+func (i *Issuer) draft(ctx context.Context, csr *x509.CertificateRequest, req Request) (*x509.Certificate, error) {
 	if err := context.Cause(ctx); err != nil {
-		return nil, nil, err
-	}
-	csr, err := ParseCSR(req.CSR)
-	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(req.Profile.extended) == 0 {
-		return nil, nil, errors.New("the request has no profile")
+		return nil, errors.New("the request has no profile")
 	}
 	if err := i.checkRevoked(ctx, csr); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := judgeIdentity(i.chain(), req.Identity); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	notBefore, notAfter, err := i.settle(req.Validity)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := req.Profile.Check(req.Identity, KeyTypeOf(csr.PublicKey), notAfter.Sub(i.Now())); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	template, err := leafTemplate(req, csr, notBefore, notAfter)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if bytes.Equal(template.RawSubject, i.Certificate.RawSubject) {
-		return nil, nil, &Refusal{"the subject " + req.Identity.subject.String(), "it is the issuer's own name", "RFC 5280, Section 4.1.2.6"}
+		return nil, &Refusal{"the subject " + req.Identity.subject.String(), "it is the issuer's own name", "RFC 5280, Section 4.1.2.6"}
 	}
 	template.AuthorityKeyId = i.Certificate.SubjectKeyId
 	urls := i.URLs
@@ -193,7 +215,7 @@ func (i *Issuer) draft(ctx context.Context, req Request) (*x509.Certificate, *x5
 		urls = own.URLs.For(i.Name)
 	}
 	urls.apply(template)
-	return template, csr, nil
+	return template, nil
 }
 
 // complete is the chain of a leaf: all CAs above it but the self-signed root,

@@ -9,6 +9,7 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"maps"
+	"math/big"
 	"slices"
 	"strings"
 	"sync"
@@ -207,6 +208,34 @@ func TestIssuersOwnName(t *testing.T) {
 	refusal(t, "the issuer's own name", err)
 	if signed(issuer) > 0 {
 		t.Error("it was signed")
+	}
+}
+
+// A key without a request is certified as one with it is, and held to the same.
+func TestIssueKey(t *testing.T) {
+	issuer, key := newIssuer(t), must(NewKey(ECP256))
+	req := request(t, key)
+	bare := req
+	bare.CSR = nil
+	chain := must(issuer.IssueKey(t.Context(), key.Public(), bare))
+	checkLeaf(t, issuer, chain, req, key.Public())
+	if err := chain.Leaf().CheckSignatureFrom(issuer.Certificate); err != nil {
+		t.Error(err)
+	}
+	if n := signed(issuer); n != 1 {
+		t.Errorf("%d were signed and recorded", n)
+	}
+	_, err := issuer.IssueKey(t.Context(), (&rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 1023), E: 65537}), bare)
+	refusal(t, "RSA", err)
+	if err := issuer.Revoke(t.Context(), chain.Leaf().SerialNumber, KeyCompromise); err != nil {
+		t.Fatal(err)
+	}
+	_, err = issuer.IssueKey(t.Context(), key.Public(), bare)
+	refusal(t, "revoked as compromised", err)
+	other := *issuer
+	other.Signer = must(NewKey(ECP256))
+	if _, err := other.IssueKey(t.Context(), must(NewKey(ECP256)).Public(), bare); err == nil {
+		t.Error("another key than the issuer's has signed")
 	}
 }
 

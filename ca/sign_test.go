@@ -22,7 +22,7 @@ func draftFor(t *testing.T) (issuer *Issuer, template *x509.Certificate, pub cry
 	t.Helper()
 	issuer = newIssuer(t)
 	k := must(NewKey(ECP256))
-	template, _, err := issuer.draft(t.Context(), request(t, k))
+	template, err := issuer.draft(t.Context(), must(ParseCSR(request(t, k).CSR)), request(t, k))
 	if err != nil {
 		t.Fatal(err)
 	}

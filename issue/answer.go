@@ -2,6 +2,7 @@ package issue
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -22,21 +23,26 @@ const clockSlack = 2 * time.Minute
 // usages, lifetime, shape, and the chain to the roots. What differs is a *Mismatch,
 // unless the profile tolerates all of it: then it stands in c.Tolerated.
 func CheckAnswer(c *Credential, csr []byte, o Order, now time.Time) error {
+	request, err := x509.ParseCertificateRequest(csr)
+	if err != nil {
+		return fmt.Errorf("certificate request: %w", err)
+	}
+	return o.check(c, request.PublicKey, now)
+}
+
+// check is CheckAnswer for a request of that key.
+func (o Order) check(c *Credential, asked crypto.PublicKey, now time.Time) error {
 	if len(c.Chain) == 0 || slices.Contains(c.Chain, nil) {
 		return wrong(PartChain, "there is no certificate, or a gap in its chain", "")
 	}
 	if len(c.Roots) == 0 || slices.Contains(c.Roots, nil) {
 		return wrong(PartChain, "there are no roots to trust", "")
 	}
-	request, err := x509.ParseCertificateRequest(csr)
-	if err != nil {
-		return fmt.Errorf("certificate request: %w", err)
-	}
 	var grave, tolerated []Difference
-	for _, check := range []func(*Credential, *x509.CertificateRequest, Order, time.Time) []Difference{
+	for _, check := range []func(*Credential, crypto.PublicKey, Order, time.Time) []Difference{
 		checkKey, checkNames, checkSubject, checkUsage, checkLife, checkShape, checkOrder,
 	} {
-		for _, d := range check(c, request, o, now) {
+		for _, d := range check(c, asked, o, now) {
 			switch {
 			case mayPass(d.Part) && slices.Contains(o.decided, d.Part):
 			case mayPass(d.Part) && o.Profile.Tolerates(d.Part):
@@ -49,7 +55,7 @@ func CheckAnswer(c *Credential, csr []byte, o Order, now time.Time) error {
 	if err := mismatch(grave); err != nil {
 		return err
 	}
-	if err := verifyChain(c, o.Ascent, now); err != nil {
+	if err := verifyChain(c, o.Ascent, o.verified, now); err != nil {
 		return wrong(PartChain, "it does not lead to the authority's roots: "+err.Error(), "RFC 5280, Section 6.1")
 	}
 	c.Tolerated = tolerated
@@ -61,15 +67,15 @@ func wrong(part, what, citation string) *Mismatch {
 	return &Mismatch{Difference: Difference{Part: part, What: what, Citation: citation}}
 }
 
-func checkKey(c *Credential, csr *x509.CertificateRequest, _ Order, _ time.Time) []Difference {
+func checkKey(c *Credential, asked crypto.PublicKey, _ Order, _ time.Time) []Difference {
 	leaf := c.Leaf().PublicKey
-	if !pemfile.SamePublicKey(leaf, csr.PublicKey) || c.Key != nil && !pemfile.SamePublicKey(leaf, c.Key.Public()) {
+	if !pemfile.SamePublicKey(leaf, asked) || c.Key != nil && !pemfile.SamePublicKey(leaf, c.Key.Public()) {
 		return []Difference{{Part: PartKey, What: "it is for another key", Citation: "RFC 5280, Section 4.1.2.7"}}
 	}
 	return nil
 }
 
-func checkNames(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Time) (found []Difference) {
+func checkNames(c *Credential, _ crypto.PublicKey, o Order, _ time.Time) (found []Difference) {
 	leaf := c.Leaf()
 	var uris, asked []string
 	for _, u := range leaf.URIs {
@@ -100,7 +106,7 @@ func checkNames(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Time)
 	return found
 }
 
-func checkSubject(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Time) []Difference {
+func checkSubject(c *Credential, _ crypto.PublicKey, o Order, _ time.Time) []Difference {
 	const clause = "RFC 5280, Section 4.1.2.6"
 	var subject pkix.RDNSequence
 	if rest, err := asn1.Unmarshal(c.Leaf().RawSubject, &subject); err != nil || len(rest) > 0 {
@@ -138,7 +144,7 @@ func ipStrings(ips []net.IP) []string {
 	return out
 }
 
-func checkUsage(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Time) (found []Difference) {
+func checkUsage(c *Credential, _ crypto.PublicKey, o Order, _ time.Time) (found []Difference) {
 	leaf := c.Leaf()
 	if want := o.Profile.KeyUsage(ca.KeyTypeOf(leaf.PublicKey)); leaf.KeyUsage&want != want {
 		found = append(found, Difference{Part: PartUsage, What: "its key usage lacks what profile " + o.Profile.Name() + " needs", Citation: "RFC 5280, Section 4.2.1.3"})
@@ -153,7 +159,7 @@ func checkUsage(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Time)
 	return found
 }
 
-func checkLife(c *Credential, _ *x509.CertificateRequest, o Order, now time.Time) (found []Difference) {
+func checkLife(c *Credential, _ crypto.PublicKey, o Order, now time.Time) (found []Difference) {
 	leaf := c.Leaf()
 	differs := func(part, what string, asked, given time.Time) {
 		found = append(found, Difference{Part: part, What: what, Asked: asked.UTC().Format(time.RFC3339), Given: given.UTC().Format(time.RFC3339),
@@ -174,7 +180,7 @@ func checkLife(c *Credential, _ *x509.CertificateRequest, o Order, now time.Time
 	return found
 }
 
-func checkShape(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Time) []Difference {
+func checkShape(c *Credential, _ crypto.PublicKey, o Order, _ time.Time) []Difference {
 	leaf := c.Leaf()
 	if leaf.IsCA {
 		return []Difference{{Part: PartShape, What: "it is a CA certificate", Citation: "RFC 5280, Section 4.2.1.9"}}
@@ -187,7 +193,7 @@ func checkShape(c *Credential, _ *x509.CertificateRequest, o Order, _ time.Time)
 
 // checkOrder holds the chain to its form, since a server sends it as it is: each
 // certificate is followed by its issuer. Signatures are verified later.
-func checkOrder(c *Credential, _ *x509.CertificateRequest, _ Order, _ time.Time) []Difference {
+func checkOrder(c *Credential, _ crypto.PublicKey, _ Order, _ time.Time) []Difference {
 	for i, above := range c.Chain[1:] {
 		below := c.Chain[i]
 		if !bytes.Equal(below.RawIssuer, above.RawSubject) ||
@@ -201,9 +207,9 @@ func checkOrder(c *Credential, _ *x509.CertificateRequest, _ Order, _ time.Time)
 
 // verifyChain checks that the leaf leads to one of the roots. It begins to be
 // valid within clockSlack at the latest; the time is taken from then on.
-func verifyChain(c *Credential, a *Ascent, now time.Time) error {
+func verifyChain(c *Credential, a *Ascent, verified bool, now time.Time) error {
 	if begin := c.Leaf().NotBefore; begin.After(now) {
 		now = begin
 	}
-	return a.verify(c, now)
+	return a.verify(c, verified, now)
 }

@@ -118,7 +118,7 @@ func (c *Credential) Check(now time.Time) error {
 	if err := mismatch(checkOrder(c, nil, Order{}, now)); err != nil {
 		return err
 	}
-	if err := verifyChain(c, nil, now); err != nil {
+	if err := verifyChain(c, nil, false, now); err != nil {
 		return wrong(PartChain, "it does not lead to the roots: "+err.Error(), "RFC 5280, Section 6.1")
 	}
 	return nil

@@ -35,18 +35,22 @@ type Order struct {
 	// above them.
 	Ascent *Ascent
 
-	decided []string // parts that are the authority's to decide
+	decided  []string // parts that are the authority's to decide
+	verified bool     // the leaf was verified with its issuer's key where it was made
 }
 
 // Obtain makes the key, asks the authority, and holds what comes back against
 // what was asked: the key, every name, the usages, the lifetime, the chain up to
 // the authority's roots. Nothing is written. What does not match is a *Mismatch.
 func Obtain(ctx context.Context, authority ca.Authority, o Order, now time.Time) (*Credential, error) {
-	req, key, err := o.request()
-	if err != nil {
+	if err := o.Check(now); err != nil {
 		return nil, err
 	}
-	if err := o.Check(now); err != nil {
+	if issuer, own := authority.(*ca.Issuer); own && o.CSR == nil {
+		return o.obtainHere(ctx, issuer, now)
+	}
+	req, key, err := o.request()
+	if err != nil {
 		return nil, err
 	}
 	chain, err := authority.Issue(ctx, req)
@@ -66,6 +70,45 @@ func Obtain(ctx context.Context, authority ca.Authority, o Order, now time.Time)
 	}
 	explain(ctx, authority, nil, c)
 	return c, nil
+}
+
+// obtainHere is Obtain where key and certificate are made in one process: then nothing
+// is proved to the authority by a signature, and its own is not verified once more.
+func (o Order) obtainHere(ctx context.Context, issuer *ca.Issuer, now time.Time) (*Credential, error) {
+	key, err := o.key()
+	if err != nil {
+		return nil, err
+	}
+	chain, err := issuer.IssueKey(ctx, key.Public(), o.wish(nil))
+	if err != nil {
+		return nil, err
+	}
+	c := &Credential{Key: key, Chain: chain}
+	if c.Roots, err = issuer.Roots(ctx); err != nil {
+		return nil, fmt.Errorf("read the roots: %w", err)
+	}
+	o.verified = true
+	if err := o.check(c, key.Public(), now); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// key is the one of the order, or a new one.
+func (o Order) key() (crypto.Signer, error) {
+	if o.Key != nil {
+		return o.Key, nil
+	}
+	return NewKey(o.KeyType)
+}
+
+// wish is the order as an authority is asked, with that request.
+func (o Order) wish(csr []byte) ca.Request {
+	return ca.Request{
+		CSR: csr, Identity: o.Identity, Profile: o.Profile, Validity: o.Validity,
+		Service: o.Service, Namespace: o.Namespace, Replaces: o.Replaces,
+		Token: o.Token, Resume: o.Resume, Pending: o.Pending,
+	}
 }
 
 // Check asks the rules of the order's own profile about all of it, whoever is to sign.
@@ -88,20 +131,13 @@ func (o Order) Check(now time.Time) error {
 // request is the order as an authority is asked, with the key that it is for: that
 // of the order, a new one, or none where somebody else holds it.
 func (o Order) request() (ca.Request, crypto.Signer, error) {
-	req := ca.Request{
-		CSR: o.CSR, Identity: o.Identity, Profile: o.Profile, Validity: o.Validity,
-		Service: o.Service, Namespace: o.Namespace, Replaces: o.Replaces,
-		Token: o.Token, Resume: o.Resume, Pending: o.Pending,
-	}
-	key := o.Key
+	req := o.wish(o.CSR)
 	if req.CSR != nil {
-		return req, key, nil
+		return req, o.Key, nil
 	}
-	var err error
-	if key == nil {
-		if key, err = NewKey(o.KeyType); err != nil {
-			return req, nil, err
-		}
+	key, err := o.key()
+	if err != nil {
+		return req, nil, err
 	}
 	req.CSR, err = newCSR(key, o.Identity)
 	return req, key, err

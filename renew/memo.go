@@ -46,10 +46,11 @@ type memo struct {
 	Resume   []byte    `json:"resume,omitempty"`
 
 	// The credential on its way to its places. Key is PKCS#8 in PEM.
-	Key   []byte   `json:"key,omitempty"`
-	Chain [][]byte `json:"chain,omitempty"` // DER, leaf first
-	Roots [][]byte `json:"roots,omitempty"` // DER
-	Due   string   `json:"due,omitempty"`
+	Key   []byte        `json:"key,omitempty"`
+	held  crypto.Signer // the same; it is encoded once it has to be written
+	Chain [][]byte      `json:"chain,omitempty"` // DER, leaf first
+	Roots [][]byte      `json:"roots,omitempty"` // DER
+	Due   string        `json:"due,omitempty"`
 	// Order is what it was ordered as: see issue.FactOrder.
 	Order string `json:"order,omitempty"`
 	// Previous is the serial number that was in use before, lower-case hex.
@@ -162,6 +163,12 @@ func (r *Renewer) remember(ctx context.Context, t *Target, m *memo) error {
 	if m.empty() {
 		return r.Memory.Remove(ctx, t.key())
 	}
+	if m.held != nil {
+		var err error
+		if m.Key, err = pemfile.EncodeKey(m.held); err != nil {
+			return err
+		}
+	}
 	data, err := json.Marshal(m)
 	if err != nil {
 		return err
@@ -174,7 +181,7 @@ func (r *Renewer) remember(ctx context.Context, t *Target, m *memo) error {
 
 // hold takes a credential into the journal.
 func (m *memo) hold(c *issue.Credential, keepKey bool) error {
-	m.Chain, m.Roots, m.Key = nil, nil, nil
+	m.Chain, m.Roots, m.Key, m.held = nil, nil, nil, nil
 	for _, cert := range c.Chain {
 		m.Chain = append(m.Chain, cert.Raw)
 	}
@@ -185,9 +192,8 @@ func (m *memo) hold(c *issue.Credential, keepKey bool) error {
 	if c.Key == nil || !keepKey {
 		return nil
 	}
-	var err error
-	m.Key, err = pemfile.EncodeKey(c.Key)
-	return err
+	m.held = c.Key
+	return nil
 }
 
 // credential gives it back.
@@ -208,6 +214,9 @@ func (m *memo) credential() (*issue.Credential, error) {
 
 // key is the private key on its way; nil where somebody else has it.
 func (m *memo) key() (crypto.Signer, error) {
+	if m.held != nil {
+		return m.held, nil
+	}
 	if len(m.Key) == 0 {
 		return nil, nil
 	}

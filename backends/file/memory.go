@@ -55,7 +55,7 @@ func (m *Memory) Write(ctx context.Context, name string, data []byte) error {
 	if err := durable.MkdirAll(m.dir, 0o700); err != nil {
 		return err
 	}
-	return durable.WriteFile(path, data, secretMode)
+	return durable.ConvoyOf(ctx).WriteFile(path, data, secretMode)
 }
 
 // Remove forgets a name; one that is not there is forgotten already.
@@ -75,6 +75,9 @@ func (m *Memory) Remove(ctx context.Context, name string) error {
 		return err
 	}
 	defer root.Close()
+	if shared := durable.ConvoyOf(ctx).Join(root); shared != nil {
+		return shared.Sync()
+	}
 	return durable.SyncDir(root, ".")
 }
 

@@ -90,7 +90,7 @@ func (s *Store) read(ctx context.Context) (root *os.Root, gen string, g generati
 	if err := ctx.Err(); err != nil {
 		return nil, "", g, err
 	}
-	root, err = s.open(anyOwner)
+	root, err = s.open(ctx, anyOwner)
 	if err != nil {
 		return nil, "", g, err
 	}
@@ -114,8 +114,8 @@ func (s *Store) read(ctx context.Context) (root *os.Root, gen string, g generati
 }
 
 // open opens the place, if it is there and may be used.
-func (s *Store) open(owner durable.Owner) (*os.Root, error) {
-	root, err := durable.OpenRoot(s.path, owner)
+func (s *Store) open(ctx context.Context, owner durable.Owner) (*os.Root, error) {
+	root, err := durable.ConvoyOf(ctx).OpenRoot(s.path, owner)
 	if err != nil {
 		return nil, notDirectory(err)
 	}
@@ -205,7 +205,8 @@ func (s *Store) lock(ctx context.Context, root *os.Root) (*durable.Lock, error) 
 }
 
 func (s *Store) save(ctx context.Context, set issue.Set, was issue.Version, owner owner) (v issue.Version, err error) {
-	root, made, err := durable.MakeRoot(s.path, dirMode, owner.trusted())
+	convoy := durable.ConvoyOf(ctx)
+	root, made, err := convoy.MakeRoot(s.path, dirMode, owner.trusted())
 	if err != nil {
 		return "", err
 	}
@@ -220,7 +221,7 @@ func (s *Store) save(ctx context.Context, set issue.Set, was issue.Version, owne
 			err = errors.Join(err, made.Undo())
 		}
 	}()
-	shared := durable.ConvoyOf(ctx).Join(root)
+	shared := convoy.Join(root)
 	old, err := present(root)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err

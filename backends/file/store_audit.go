@@ -24,7 +24,7 @@ func (s *Store) Audit(ctx context.Context, want issue.Set) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := s.open(anyOwner)
+	root, err := s.open(ctx, anyOwner)
 	if err != nil {
 		return nil, err
 	}

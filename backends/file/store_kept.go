@@ -114,7 +114,7 @@ func (s *Store) Previous(ctx context.Context) (issue.Set, issue.Version, error) 
 	if err := ctx.Err(); err != nil {
 		return issue.Set{}, "", err
 	}
-	root, err := s.open(anyOwner)
+	root, err := s.open(ctx, anyOwner)
 	if err != nil {
 		return issue.Set{}, "", err
 	}
@@ -150,7 +150,7 @@ func (s *Store) Purge(ctx context.Context, doomed func(issue.Files) bool) (int, 
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	root, err := s.open(anyOwner)
+	root, err := s.open(ctx, anyOwner)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}

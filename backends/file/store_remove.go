@@ -26,7 +26,7 @@ func (s *Store) Remove(ctx context.Context, was issue.Version) (kept []string, e
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	root, err := s.open(anyOwner)
+	root, err := s.open(ctx, anyOwner)
 	if errors.Is(err, fs.ErrNotExist) && was == "" {
 		return nil, nil
 	}

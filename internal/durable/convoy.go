@@ -11,16 +11,18 @@ import (
 // as it would alone, and waits at the same places; only what is waited for is
 // shared. Safe for concurrent use.
 type Convoy struct {
-	mu     sync.Mutex
-	shared map[uint64]*Shared // by device; nil where a file system cannot be shared
+	mu      sync.Mutex
+	shared  map[uint64]*Shared // by device; nil where a file system cannot be shared
+	parents map[string]parent
 }
 
 type convoyKey struct{}
 
 // Together gives a context in which those who write many things at once wait for the
-// disk together: see ConvoyOf. End lets go of what it holds; nobody writes in it then.
+// disk together, and judge once what is above directories beside each other: see
+// ConvoyOf. End lets go of what it holds; nobody writes in it then.
 func Together(ctx context.Context) (together context.Context, end func()) {
-	c := &Convoy{shared: map[uint64]*Shared{}}
+	c := &Convoy{shared: map[uint64]*Shared{}, parents: map[string]parent{}}
 	return context.WithValue(ctx, convoyKey{}, c), c.end
 }
 
@@ -62,7 +64,12 @@ func (c *Convoy) end() {
 			_ = s.dir.Close() // nothing was written through it
 		}
 	}
-	c.shared = nil
+	for _, p := range c.parents {
+		if p.root != nil {
+			_ = p.root.Close()
+		}
+	}
+	c.shared, c.parents = nil, nil
 }
 
 // Shared is a file system whose writers wait together.

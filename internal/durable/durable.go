@@ -17,6 +17,11 @@ import (
 // renames it into place and syncs the directory. Safe for concurrent use; the
 // last one wins.
 func WriteFile(name string, data []byte, mode fs.FileMode) error {
+	return (*Convoy)(nil).WriteFile(name, data, mode)
+}
+
+// WriteFile is WriteFile, with what others write.
+func (c *Convoy) WriteFile(name string, data []byte, mode fs.FileMode) error {
 	dir, base := filepath.Split(name)
 	root, err := os.OpenRoot(filepath.Clean(dir))
 	if err != nil {
@@ -24,11 +29,15 @@ func WriteFile(name string, data []byte, mode fs.FileMode) error {
 	}
 	defer root.Close()
 	tmp := ".new-" + Suffix()
-	if err := create(root, tmp, data, mode); err != nil {
+	shared := c.Join(root)
+	if err := create(root, tmp, data, mode, shared); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	if err := root.Rename(tmp, base); err != nil {
 		return errors.Join(fmt.Errorf("replace %s: %w", name, bare(err)), root.Remove(tmp))
+	}
+	if shared != nil {
+		return shared.Sync()
 	}
 	return SyncDir(root, ".")
 }
@@ -37,14 +46,14 @@ func WriteFile(name string, data []byte, mode fs.FileMode) error {
 // holds it is for the caller to sync. A file that could not be written whole is
 // taken away again.
 func Create(root *os.Root, name string, data []byte, mode fs.FileMode) error {
-	if err := create(root, name, data, mode); err != nil {
+	if err := create(root, name, data, mode, nil); err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Join(root.Name(), name), err)
 	}
 	return nil
 }
 
 // create is Create; its error is for the caller to name the file in.
-func create(root *os.Root, name string, data []byte, mode fs.FileMode) (err error) {
+func create(root *os.Root, name string, data []byte, mode fs.FileMode, shared *Shared) (err error) {
 	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return bare(err)
@@ -54,7 +63,7 @@ func create(root *os.Root, name string, data []byte, mode fs.FileMode) (err erro
 			err = errors.Join(err, root.Remove(name))
 		}
 	}()
-	if err := writeSync(f, data, mode); err != nil {
+	if err := writeSync(f, data, mode, shared); err != nil {
 		return errors.Join(bare(err), f.Close())
 	}
 	return bare(f.Close())
@@ -71,13 +80,16 @@ func bare(err error) error {
 	return err
 }
 
-func writeSync(f *os.File, data []byte, mode fs.FileMode) error {
+func writeSync(f *os.File, data []byte, mode fs.FileMode, shared *Shared) error {
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
 	// The mode asked for at creation was cut by the umask.
 	if err := chmod(f, mode); err != nil {
 		return err
+	}
+	if shared != nil {
+		return shared.Sync()
 	}
 	return f.Sync()
 }

@@ -66,6 +66,7 @@ type Made struct{ all []made }
 type made struct {
 	parent *os.Root
 	name   string
+	kept   bool // the parent is another's to close
 }
 
 // MakeRoot is OpenRoot on a directory that it makes, with its missing parents and
@@ -93,7 +94,7 @@ func (m *Made) make(parent *os.Root, name string, mode fs.FileMode) (*os.Root, e
 	root, err := Mkdir(parent, name, mode)
 	switch {
 	case err == nil:
-		m.all = append(m.all, made{parent, name})
+		m.all = append(m.all, made{parent: parent, name: name})
 		return root, nil
 	case !errors.Is(err, fs.ErrExist):
 		return nil, errors.Join(err, parent.Close())
@@ -151,7 +152,9 @@ func (m *Made) Undo() error {
 func (m *Made) Close() error {
 	var errs []error
 	for _, d := range m.all {
-		errs = append(errs, d.parent.Close())
+		if !d.kept {
+			errs = append(errs, d.parent.Close())
+		}
 	}
 	m.all = nil
 	return errors.Join(errs...)

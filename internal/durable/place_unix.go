@@ -92,6 +92,16 @@ func plainlyRoots(path string) bool {
 	return (!strings.HasPrefix(path, "..") || rootsAlone(dir)) && rootsAlone(filepath.Join(dir, path))
 }
 
+// plain tells whether nobody but root can change what a path leads to. For a process
+// that is not root's it says nothing.
+func plain(path string) bool { return os.Geteuid() != 0 || plainlyRoots(path) }
+
+// ownAlone is plain of a directory in one that is.
+func ownAlone(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return os.Geteuid() != 0 || ok && st.Uid == 0 && info.Mode()&(writeGroup|writeAll) == 0
+}
+
 // rootsAlone is plainlyRoots of a clean absolute path.
 func rootsAlone(path string) bool {
 	for at := 0; at <= len(path); at++ {

@@ -103,8 +103,8 @@ type call struct {
 
 	leads *leadership // nil where nobody is elected
 
-	settled      atomic.Pointer[backends.Options] // once they are asked for over and over
-	checkpointTo string                           // where the ledger's checkpoint is copied to, once openToSign has said so
+	settled      atomic.Pointer[settled] // what flags say, once that is asked for over and over
+	checkpointTo string                  // where the ledger's checkpoint is copied to, once openToSign has said so
 }
 
 // IsSet tells whether a flag was given.

@@ -233,8 +233,8 @@ func (c *call) loadManifest() (*config.Manifest, error) {
 
 // options are what backends need.
 func (c *call) options() backends.Options {
-	if o := c.settled.Load(); o != nil {
-		return *o
+	if s := c.settled.Load(); s != nil {
+		return s.options
 	}
 	key := c.keySource()
 	return backends.Options{Dir: c.dir(), CheckpointTo: c.checkpointTo, Now: c.env.Now, KeyFile: key.File, KeyURI: key.URI, OpenKey: key.Open,

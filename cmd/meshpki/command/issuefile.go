@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/meshpki/meshpki/backends"
 	"github.com/meshpki/meshpki/backends/file"
 	"github.com/meshpki/meshpki/cmd/meshpki/config"
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
@@ -32,8 +33,7 @@ func (c *call) issueFile(ctx context.Context) error {
 		return err
 	}
 	defer c.frugal()()
-	o := c.options()
-	c.settled.Store(&o) // reading flags for each service takes longer than its key
+	c.settle() // reading flags for each service takes longer than its key
 	k := &care{c: c, dir: d, m: m, listed: make(map[string]int, len(m.Services))}
 	// The whole file is understood before anything is signed.
 	for i := range m.Services {
@@ -52,6 +52,20 @@ func (c *call) issueFile(ctx context.Context) error {
 		err = b.pass(ctx)
 	}
 	return b.end(err)
+}
+
+// settled is what flags say, read once.
+type settled struct {
+	options  backends.Options
+	state    string
+	stateErr error
+}
+
+// settle reads the flags that are asked for again with each service.
+func (c *call) settle() {
+	s := &settled{options: c.options()}
+	s.state, s.stateErr = c.statePlace()
+	c.settled.Store(s)
 }
 
 // progress shows on a terminal how far long work is, on one line that is written

@@ -55,6 +55,9 @@ const stateName = "meshpki-state"
 
 // statePlace is where that is kept in a cluster; "" where it is in the directory.
 func (c *call) statePlace() (string, error) {
+	if s := c.settled.Load(); s != nil {
+		return s.state, s.stateErr
+	}
 	place := orElse(c.optional("state"), c.env.Getenv("MESHPKI_STATE"))
 	switch {
 	case place == "" && c.self.takes("leader-elect") && c.Bool("leader-elect"):

@@ -1,0 +1,72 @@
+//go:build unix
+
+package durable
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// What is above places beside each other is judged once; each place itself every time.
+func TestBesideEachOther(t *testing.T) {
+	up := filepath.Join(t.TempDir(), "up")
+	if err := MkdirAll(up, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := Together(t.Context())
+	defer end()
+	c := ConvoyOf(ctx)
+	none := Owner{None, None}
+	if _, err := c.OpenRoot(filepath.Join(up, "one"), none); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what is not there: %v", err)
+	}
+	root, made, err := c.MakeRoot(filepath.Join(up, "one"), 0o755, none)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Join(up, "one")); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if err := errors.Join(made.Sync(), root.Close(), made.Undo()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(up, "one")); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("an empty one that was made is not taken away again")
+	}
+	// The directory above is replaced: what is opened is where the path leads now.
+	if err := errors.Join(os.Rename(up, up+".old"), MkdirAll(filepath.Join(up, "two"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	root, made, err = c.MakeRoot(filepath.Join(up, "three"), 0o755, none)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(root.Close(), made.Close()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(up, "three")); err != nil {
+		t.Errorf("it was made elsewhere: %v", err)
+	}
+	if os.Geteuid() != 0 {
+		return
+	}
+	for what, spoil := range map[string]func(path string) error{
+		"written by all":   func(p string) error { return os.Chmod(p, 0o777) },
+		"somebody else's":  func(p string) error { return os.Chown(p, 12345, 12345) },
+		"a link to others": func(p string) error { return errors.Join(os.Remove(p), os.Symlink("/var/tmp", p)) },
+	} {
+		path := filepath.Join(up, what)
+		if err := errors.Join(os.Mkdir(path, 0o755), spoil(path)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.OpenRoot(path, none); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if _, _, err := c.MakeRoot(path, 0o755, none); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%s, to be made: %v", what, err)
+		}
+	}
+}
