@@ -4,12 +4,15 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -23,18 +26,33 @@ func istioReload(t *testing.T) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	tool, dir := filepath.Join("..", "..", "testdata", "tools", "istio-reload"), t.TempDir()
+	sum := sha256.New()
 	for _, name := range []string{"go.mod", "go.sum", "main.go"} {
 		data, err := os.ReadFile(filepath.Join(tool, name))
 		must(t, err)
 		must(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+		_, _ = sum.Write(data)
+	}
+	_, _ = sum.Write([]byte(runtime.Version()))
+	cache := os.Getenv("MESHPKI_CACHE")
+	if cache == "" {
+		user, err := os.UserCacheDir()
+		must(t, err)
+		cache = filepath.Join(user, "meshpki")
+	}
+	kept := filepath.Join(cache, "tools", "istio-reload-"+hex.EncodeToString(sum.Sum(nil)[:8]), "istio-reload")
+	if _, err := os.Stat(kept); err == nil {
+		return kept
 	}
 	must(t, os.WriteFile(filepath.Join(dir, "reload.go"), []byte(reloadSource(t, moduleDir(t, "istio-reload", "istio.io/istio"))), 0o600))
-	build := exec.CommandContext(ctx, "go", "build", "-o", "istio-reload", ".")
+	must(t, os.MkdirAll(filepath.Dir(kept), 0o750))
+	build := exec.CommandContext(ctx, "go", "build", "-o", kept+".half", ".")
 	build.Dir, build.Env = dir, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build istio-reload: %v\n%s", err, out)
 	}
-	return filepath.Join(dir, "istio-reload")
+	must(t, os.Rename(kept+".half", kept))
+	return kept
 }
 
 // moduleDir is where the source of a module lies that a tool pins.

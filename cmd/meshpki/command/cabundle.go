@@ -97,6 +97,9 @@ func runBundle(ctx context.Context, c *call) error {
 	if err != nil {
 		return handError(err)
 	}
+	if err := c.recordBundle(ctx, trust.Roots); err != nil {
+		return err
+	}
 	switch {
 	case out != "":
 		return durable.WriteFile(out, data, 0o644)

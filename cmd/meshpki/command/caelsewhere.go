@@ -27,11 +27,19 @@ func (c *call) bundle(ctx context.Context) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	roots, err := d.Bundle()
-	if name := c.String("record"); err == nil && c.IsSet("record") {
-		err = d.RecordExport(ctx, name, "", roots)
+	return d.Bundle()
+}
+
+// recordBundle remembers to whom the roots are handed, where that was asked for.
+func (c *call) recordBundle(ctx context.Context, roots []*x509.Certificate) error {
+	if !c.IsSet("record") {
+		return nil
 	}
-	return roots, err
+	d, err := c.open()
+	if err != nil {
+		return err
+	}
+	return d.RecordExport(ctx, c.String("record"), "", roots)
 }
 
 // intermediateFrom makes an intermediate that an authority elsewhere signs: its key is
