@@ -108,34 +108,33 @@ func kumaTrust(h *Handover) node {
 		entry{"caBundles", []any{node{{"type", "Pem"}, {"pem", node{{"value", rootsPEM(h)}}}}}}))
 }
 
+// kumaEnforce: clients of a Mesh with a backend are told by tags, those of a MeshIdentity
+// by SPIFFE IDs, and neither form of a permission means anything to the other.
 func kumaEnforce(h *Handover) []enforcing {
-	ids := "spiffe://" + h.TrustDomain + "/"
-	if h.Scheme != schemeMeshIdentity {
-		ids = "spiffe://" + h.Mesh + "/"
-	}
-	rules := entry{"rules", []any{node{{"default", node{{"allow", []any{node{{"spiffeID", node{{"type", "Prefix"}, {"value", ids}}}}}}}}}}}
-	permission := object(kumaAPI, "MeshTrafficPermission", "allow-mesh", h.Namespace, kumaLabels(h), spec(rules))
-	tls := func(mode string) node {
-		return object(kumaAPI, "MeshTLS", "mutual-tls", h.Namespace, kumaLabels(h), spec(
-			entry{"rules", []any{node{{"default", node{{"mode", mode}}}}}}))
-	}
-	strict := []node{kumaMesh(h, "STRICT")}
-	switch h.Scheme {
-	case schemeMeshIdentity:
-		strict = []node{tls("Strict")}
-	case schemeUniversal:
-		permission = node{{"type", "MeshTrafficPermission"}, {"name", "allow-mesh"}, {"mesh", h.Mesh}, {"spec", node{rules}}}
-		strict = []node{{{"type", "Mesh"}, {"name", h.Mesh}, {"mtls", kumaBackend(h, "STRICT")}}}
-	}
-	first := []node{permission}
+	const before = "permissive, and the permission that must come first: with mutual TLS and without any permission nothing gets in. "
+	const stay = "Stay here until every workload has a proxy; then put a list of who may call whom in the place of this permission for all."
+	const strict = "strict: proxies refuse plain text."
 	if h.Scheme == schemeMeshIdentity {
-		first = append(first, tls("Permissive"))
+		anybody := entry{"rules", []any{node{{"default", node{{"allow", []any{node{{"spiffeID", node{{"type", "Prefix"}, {"value", "spiffe://" + h.TrustDomain + "/"}}}}}}}}}}}
+		tls := func(mode string) node {
+			return object(kumaAPI, "MeshTLS", "mutual-tls", h.Namespace, kumaLabels(h), spec(
+				entry{"rules", []any{node{{"default", node{{"mode", mode}}}}}}))
+		}
+		return []enforcing{
+			{before + stay, []node{object(kumaAPI, "MeshTrafficPermission", "allow-mesh", h.Namespace, kumaLabels(h), spec(anybody)), tls("Permissive")}},
+			{strict, []node{tls("Strict")}},
+		}
+	}
+	whole := node{{"kind", "Mesh"}}
+	anybody := spec(entry{"targetRef", whole}, entry{"from", []any{node{{"targetRef", whole}, {"default", node{{"action", "Allow"}}}}}})
+	permission, mesh := object(kumaAPI, "MeshTrafficPermission", "allow-mesh", h.Namespace, kumaLabels(h), anybody), kumaMesh(h, "STRICT")
+	if h.Scheme == schemeUniversal {
+		permission = node{{"type", "MeshTrafficPermission"}, {"name", "allow-mesh"}, {"mesh", h.Mesh}, anybody}
+		mesh = node{{"type", "Mesh"}, {"name", h.Mesh}, {"mtls", kumaBackend(h, "STRICT")}}
 	}
 	return []enforcing{
-		{"permissive, and the permission that must come first: with mutual TLS and without any permission nothing gets in. The backend " +
-			"is handed out in mode PERMISSIVE. Stay here until every workload has a proxy; then put a list of who may call whom in " +
-			"the place of this permission for all.", first},
-		{"strict: proxies refuse plain text.", strict},
+		{before + "The backend is handed out in mode PERMISSIVE, so apply this before it. " + stay, []node{permission}},
+		{strict, []node{mesh}},
 	}
 }
 

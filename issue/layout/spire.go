@@ -48,7 +48,7 @@ func spire() Consumer {
 func nginxMesh() Consumer {
 	c := Consumer{
 		Name: "nginx-service-mesh", Title: "NGINX Service Mesh", Schemes: Plugins(), Namespace: "nginx-mesh", parts: spireParts,
-		enforce: nginxMeshEnforce, restarts: spireRestarts,
+		enforce: nginxMeshEnforce, restarts: nginxMeshRestarts,
 	}
 	c.extra = func(h *Handover) (issue.Files, error) {
 		u := h.upstream()
@@ -98,13 +98,26 @@ func nginxMeshEnforce(*Handover) []enforcing {
 	}
 }
 
+// nginxMeshRestarts: the mesh is told of its upstream authority when it is deployed.
+func nginxMeshRestarts(h *Handover, change Change) []string {
+	const deploy = "nginx-meshctl deploy --mtls-upstream-ca-conf " + nginxConf + ", for the upstream authority is told when the mesh is deployed"
+	switch {
+	case h.Scheme != pluginDisk:
+		return []string{deploy, "then every workload with a sidecar"}
+	case change == ChangeFirst:
+		return []string{"the files belong in " + spireDir + ", or where --set cert_file_path=… and its like say", deploy, "then every workload with a sidecar"}
+	}
+	return spireRestarts(h, change)
+}
+
 func spireRestarts(h *Handover, change Change) []string {
 	if h.Scheme != pluginDisk {
 		return []string{"the SPIRE server, for it reads its configuration when it starts"}
 	}
 	switch change {
 	case ChangeFirst:
-		return []string{"the SPIRE server, for it reads its configuration when it starts"}
+		return []string{"the files belong in " + spireDir + " of the SPIRE server, or where --set cert_file_path=… and its like say",
+			"then the SPIRE server, for it reads its configuration when it starts"}
 	case ChangeIssuer:
 		return []string{"nothing: the files are read again when SPIRE prepares its next CA"}
 	case ChangeSuperset, ChangeSubset:
