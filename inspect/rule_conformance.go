@@ -107,6 +107,10 @@ func conformanceChecks() []conformanceCheck {
 			k, ok := c.PublicKey.(*rsa.PublicKey)
 			return unless(!ok || k.N.BitLen() >= 2048, "has an RSA key of less than 2,048 bits")
 		}, "have it issued for a new key: " + strongKeys},
+		{ruleWeakSignature, func(c, above *node, _ bool) string {
+			return unless(above == nil || !oldSignature(c.SignatureAlgorithm), "is signed with "+c.SignatureAlgorithm.String()+
+				", which counted then: whoever can forge it today can date it back")
+		}, "have it issued again with SHA-256"},
 		{ruleTreesOnLeaf, func(c, _ *node, _ bool) string {
 			return unless(c.trees == nil || c.isCA(), "has name constraints and is no CA")
 		}, ""},

@@ -1,10 +1,14 @@
 package inspect_test
 
 import (
+	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +136,81 @@ func TestSerials(t *testing.T) {
 		}
 		if r := inspect.Verify(name, near, o); !r.Trusted {
 			t.Errorf("%s, one more: %+v", name, r.Findings)
+		}
+	}
+}
+
+// TestOldSignatures: SHA-1 and DSA count for a question about the time when they did,
+// with a warning, and never for one about now or with --strict. MD5 never does.
+func TestOldSignatures(t *testing.T) {
+	long := func(c *x509.Certificate) { c.NotBefore = at.AddDate(-30, 0, 0) }
+	root := newRoot(t, "Root", long)
+	rsaRoot := oldRSA(t)
+	old := func(a *authority, with x509.SignatureAlgorithm) *x509.Certificate {
+		return a.leaf(t, long, func(c *x509.Certificate) { c.SignatureAlgorithm = with })
+	}
+	end := time.Date(2014, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		leaf, root *x509.Certificate
+	}{
+		"ECDSA": {old(root, x509.ECDSAWithSHA1), root.Certificate},
+		"RSA":   {old(rsaRoot, x509.SHA1WithRSA), rsaRoot.Certificate},
+	} {
+		for _, ask := range []struct {
+			at     time.Time
+			strict bool
+			want   bool
+		}{{end.Add(-time.Second), false, true}, {end, false, false}, {at, false, false}, {end.Add(-time.Second), true, false}} {
+			r := inspect.Verify(name, c.leaf, inspect.Options{Roots: certs(c.root), At: ask.at, Strict: ask.strict})
+			told := slices.ContainsFunc(r.Findings, func(f inspect.Finding) bool { return f.Rule == "signature-weak" })
+			if r.Trusted != ask.want || !told {
+				t.Errorf("%s at %v, strict %v: trusted %v: %+v", name, ask.at, ask.strict, r.Trusted, r.Findings)
+			}
+		}
+		forged := reparse(t, bytes.Replace(c.leaf.Raw, []byte("payment.prod"), []byte("payment.evil"), 1))
+		if r := inspect.Verify(name, forged, inspect.Options{Roots: certs(c.root), At: end.Add(-time.Second)}); r.Trusted {
+			t.Errorf("%s, forged: %+v", name, r.Findings)
+		}
+	}
+}
+
+// oldRSA is a root with an RSA key.
+func oldRSA(t *testing.T) *authority {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := caTemplate("RSA root", key.Public())
+	template.NotBefore = at.AddDate(-30, 0, 0)
+	return &authority{sign(t, template, key.Public(), &authority{template, key}), key}
+}
+
+// TestUnsaidAnchors: a root may leave unsaid that it is a CA, and nobody else; and
+// what it does say counts.
+func TestUnsaidAnchors(t *testing.T) {
+	bare := func(c *x509.Certificate) { c.BasicConstraintsValid, c.IsCA = false, false }
+	silent := func(c *x509.Certificate) { bare(c); c.KeyUsage, c.SubjectKeyId = 0, nil }
+	for name, c := range map[string]struct {
+		root, issuing change
+		want          bool
+	}{
+		"keyCertSign alone":               {bare, nil, true},
+		"nothing":                         {silent, nil, true},
+		"a key usage without keyCertSign": {func(c *x509.Certificate) { bare(c); c.KeyUsage = x509.KeyUsageCRLSign }, nil, false},
+		"no key usage, but other things":  {func(c *x509.Certificate) { silent(c); c.DNSNames = []string{"a"} }, nil, false},
+		"that it is none":                 {func(c *x509.Certificate) { c.IsCA = false }, nil, false},
+		"an intermediate, keyCertSign":    {nil, bare, false},
+		"an intermediate, nothing":        {nil, silent, false},
+	} {
+		target, o := hierarchy(t, c.root, c.issuing, nil)
+		r := inspect.Verify(name, target, o)
+		if r.Trusted != c.want {
+			t.Errorf("%s: trusted %v: %+v", name, r.Trusted, r.Findings)
+		}
+		o.Strict = true
+		if r := inspect.Verify(name, target, o); r.Trusted {
+			t.Errorf("%s, strict: %+v", name, r.Findings)
 		}
 	}
 }
