@@ -4,7 +4,6 @@ import (
 	"encoding/asn1"
 	"slices"
 	"strings"
-	"unicode"
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -61,50 +60,8 @@ func lengthed(s string) string {
 func canonicalValue(tag cbasn1.Tag, value []byte) string {
 	v := asn1.RawValue{Tag: int(tag & 0x1f), IsCompound: tag&0x20 != 0, Class: int(tag >> 6), Bytes: value}
 	text, ok := stringValue(v)
-	if !ok {
-		return string([]byte{byte(tag)}) + string(value)
+	if folded, sound := foldText(text); ok && sound {
+		return "s" + folded
 	}
-	return "s" + foldText(text)
-}
-
-// foldText prepares text for comparison (RFC 4518, Section 2): case is folded,
-// white space at the ends is dropped and within becomes one space, and what has
-// no width is dropped.
-func foldText(s string) string {
-	var b strings.Builder
-	b.Grow(len(s))
-	gap := false
-	for _, r := range s {
-		switch {
-		case r == '\u00ad', r == '\u200b', r == '\u2060', r == '\ufeff':
-			continue
-		case unicode.IsSpace(r):
-			gap = b.Len() > 0
-			continue
-		}
-		if gap {
-			b.WriteByte(' ')
-			gap = false
-		}
-		b.WriteRune(foldRune(r))
-	}
-	return b.String()
-}
-
-// foldRune is one letter for all that differ in case alone.
-func foldRune(r rune) rune {
-	if r < unicode.MaxASCII {
-		if 'A' <= r && r <= 'Z' {
-			r += 'a' - 'A'
-		}
-		return r
-	}
-	least := r
-	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
-		least = min(least, next)
-	}
-	if 'A' <= least && least <= 'Z' {
-		least += 'a' - 'A'
-	}
-	return least
+	return string([]byte{byte(tag)}) + string(value)
 }

@@ -119,51 +119,6 @@ func TestSecondOpinion(t *testing.T) {
 	}
 }
 
-// TestGaps: paths that hold by the standard and that crypto/x509 refuses. Where one
-// of them is refused no more, the gap can go.
-func TestGaps(t *testing.T) {
-	root := newRoot(t, "Mesh  Root")
-	relaxed := *root.Certificate
-	relaxed.RawSubject = newRoot(t, "MESH root").RawSubject
-	renamed := &authority{&relaxed, root.key}
-	narrow := newRoot(t, "Narrow", func(c *x509.Certificate) { c.MaxPathLenZero, c.MaxPathLen = true, 1 })
-	again := narrow.intermediate(t, "Narrow")
-	below := again.intermediate(t, "Below")
-	bare := newRoot(t, "Bare", func(c *x509.Certificate) { c.BasicConstraintsValid, c.IsCA = false, false })
-	hosts := newRoot(t, "Hosts", func(c *x509.Certificate) { c.ExcludedURIDomains = []string{"local"} })
-	directories := newRoot(t, "Directories", func(c *x509.Certificate) {
-		c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 30}, Critical: true, Value: directoryTree(t, "CN=nobody")}}
-	})
-	for gap, c := range map[string]struct {
-		leaf          *x509.Certificate
-		root          *x509.Certificate
-		intermediates []*x509.Certificate
-	}{
-		"compares names byte for byte":           {renamed.leaf(t), root.Certificate, nil},
-		"counts self-issued certificates":        {below.leaf(t), narrow.Certificate, certs(again.Certificate, below.Certificate)},
-		"wants a root of version 3":              {bare.leaf(t), bare.Certificate, nil},
-		"takes an excluded host":                 {hosts.leaf(t), hosts.Certificate, nil},
-		"no name constraints on directory names": {directories.leaf(t), directories.Certificate, nil},
-	} {
-		o := inspect.Options{Roots: certs(c.root), Intermediates: c.intermediates, At: at}
-		r := inspect.Verify("gap", c.leaf, o)
-		said := slices.IndexFunc(r.Findings, func(f inspect.Finding) bool {
-			return f.Rule == "second-opinion-gap" && strings.Contains(f.Message, gap)
-		})
-		if !r.Trusted || said < 0 {
-			t.Errorf("%s: trusted %v: %+v", gap, r.Trusted, r.Findings)
-		}
-		roots, between := x509.NewCertPool(), x509.NewCertPool()
-		roots.AddCert(c.root)
-		for _, i := range c.intermediates {
-			between.AddCert(i)
-		}
-		if _, err := c.leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err == nil {
-			t.Errorf("%s: crypto/x509 accepts it", gap)
-		}
-	}
-}
-
 // directoryTree are name constraints that exclude what lies below a common name.
 func directoryTree(t *testing.T, cn string) []byte {
 	t.Helper()

@@ -18,9 +18,10 @@ const allReasons reasonSet = 0x1fe
 // distributionPoint is where a CRL for a certificate is to be found, and which
 // (RFC 5280, Section 4.2.1.13).
 type distributionPoint struct {
-	names   []generalName // none where only an issuer is named
-	reasons reasonSet
-	issuers []generalName // cRLIssuer: of a CRL that another than the certificate's issuer signed
+	names    []generalName // none where only an issuer is named
+	reasons  reasonSet
+	issuers  []generalName // cRLIssuer: of a CRL that another than the certificate's issuer signed
+	relative bool          // its name is written relative to the issuer's
 }
 
 var errPoints = errors.New("it is no list of distribution points")
@@ -37,6 +38,7 @@ func readPoints(n *node, value []byte) error {
 			return err
 		}
 		n.points = append(n.points, p)
+		n.unread = n.unread || p.relative
 	}
 	return nil
 }
@@ -67,6 +69,7 @@ func readPoint(list *cryptobyte.String, issuer []byte) (distributionPoint, error
 		}
 	}
 	if named {
+		p.relative = name.PeekASN1Tag(cbasn1.Tag(1).ContextSpecific().Constructed())
 		if p.names, err = readPointName(name, issuer); err != nil {
 			return p, err
 		}

@@ -158,7 +158,7 @@ type link struct {
 func (w *walk) links(chain []*node) (sound, doubtful []link, namesakes []*node) {
 	c := chain[len(chain)-1]
 	candidates := slices.Clone(w.above[c.issuer])
-	slices.SortStableFunc(candidates, func(a, b *node) int { return cmp.Compare(keyRank(c, a), keyRank(c, b)) })
+	slices.SortStableFunc(candidates, func(a, b *node) int { return cmp.Compare(w.rank(c, a), w.rank(c, b)) })
 	for _, p := range candidates[:min(maxParents, len(candidates))] {
 		if slices.ContainsFunc(chain, func(x *node) bool { return sameSubjectKey(x, p) }) {
 			continue
@@ -179,6 +179,18 @@ func (w *walk) links(chain []*node) (sound, doubtful []link, namesakes []*node) 
 		}
 	}
 	return sound, doubtful, namesakes
+}
+
+// rank puts parents that are known to have signed before all others, and those that are
+// known not to have behind them: of many of one name only some are looked at.
+func (w *walk) rank(child, parent *node) int {
+	switch w.v.links[linkKey{child, parent}] {
+	case linkSound:
+		return -1
+	case linkBroken:
+		return 2 + keyRank(child, parent)
+	}
+	return keyRank(child, parent)
 }
 
 // keyRank puts a parent whose key identifier fits before others.

@@ -24,6 +24,7 @@ type node struct {
 	constrained []generalName // what name constraints apply to, once it was asked for
 	policies    policyNode
 	points      []distributionPoint
+	unread      bool      // by crypto/x509: see ReadCertificate
 	flaws       []Finding // extensions that this package must understand and cannot
 	unknown     string    // the first critical extension that is not understood, as an OID
 }

@@ -1,11 +1,14 @@
 package inspect
 
 import (
+	"cmp"
 	"crypto/x509"
 	"encoding/asn1"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"math/big"
+	"strconv"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -47,8 +50,33 @@ func ocspError(what string) error { return fmt.Errorf("not a usable OCSP respons
 
 var errOCSPShape = errors.New("it is not written as RFC 6960 has it")
 
-// ReadOCSP reads one OCSP response in DER, strictly.
-func ReadOCSP(der []byte) (*OCSPResponse, error) {
+// ReadOCSP reads one OCSP response, DER or PEM with anything around it, strictly. None
+// in PEM wraps ErrNothingFound; more than one is an error.
+func ReadOCSP(data []byte) (*OCSPResponse, error) {
+	if !hasPEM(data) {
+		return readOCSP(data)
+	}
+	var only *pem.Block
+	for {
+		var block *pem.Block
+		if block, data = pem.Decode(data); block == nil {
+			break
+		}
+		switch {
+		case block.Type != "OCSP RESPONSE":
+		case only != nil:
+			return nil, ocspError("there is more than one in it")
+		default:
+			only = block
+		}
+	}
+	if only == nil {
+		return nil, fmt.Errorf("%w: no OCSP response in it", ErrNothingFound)
+	}
+	return readOCSP(only.Bytes)
+}
+
+func readOCSP(der []byte) (*OCSPResponse, error) {
 	input := cryptobyte.String(der)
 	var outer, wrapped, basic cryptobyte.String
 	var status int
@@ -56,7 +84,7 @@ func ReadOCSP(der []byte) (*OCSPResponse, error) {
 		return nil, ocspError(errOCSPShape.Error())
 	}
 	if status != 0 {
-		return nil, ocspError(fmt.Sprintf("the responder gave no answer, but status %d", status))
+		return nil, ocspError("the responder gave no answer, but " + cmp.Or(responseStatuses[byte(status)], "status "+strconv.Itoa(status)))
 	}
 	var kind asn1.ObjectIdentifier
 	var body cryptobyte.String

@@ -13,11 +13,25 @@ import (
 // passed over only as far as it reaches: what lies in it is taken out of the copies
 // that crypto/x509 is shown, and it is asked again about all the rest.
 
-// gap is a reason for which crypto/x509 refuses what the standard allows.
-type gap struct {
+// Gap is a reason for which crypto/x509 refuses what the standard allows.
+type Gap struct {
 	ID       string
 	Citation string // by which the path holds
-	Title    string
+	Title    string // what it does
+}
+
+// Gaps lists the known gaps of crypto/x509: for no other reason is a path trusted that
+// it refuses.
+func Gaps() []Gap {
+	var list []Gap
+	for _, g := range listGaps() {
+		list = append(list, g.Gap)
+	}
+	return list
+}
+
+type gap struct {
+	Gap
 	// mend takes what crypto/x509 cannot judge out of the copies, and tells whether
 	// there was anything. nil where nothing can be taken out.
 	mend func(chain []*x509.Certificate, p *path) bool
@@ -28,17 +42,21 @@ type gap struct {
 // knownGaps lists them. Each has a test that fails when crypto/x509 learns better.
 func listGaps() []gap {
 	return []gap{
-		{"name-normalisation", "RFC 5280, Section 7.1", "it compares names byte for byte", mendNames, isUnknownAuthority},
-		{"self-issued-path-length", "RFC 5280, Section 4.2.1.9", "it counts self-issued certificates as CAs of a path", mendLengths, isReason(x509.TooManyIntermediates)},
-		{"self-issued-names", "RFC 5280, Section 6.1.3", "it holds the names of self-issued CAs to name constraints", mendSelfIssued, isReason(x509.CANotAuthorizedForThisName)},
-		{"constraint-types", "RFC 5280, Section 4.2.1.10", "it knows no name constraints on directory names and the rarer types", mendConstraints, isUnhandled},
-		{"constrained-names-unparsed", "RFC 5280, Section 4.2.1.10", "it refuses names that it cannot parse though no constraint is on their type", mendUnparsed, isReason(x509.CANotAuthorizedForThisName)},
-		{"excluded-hosts", "RFC 5280, Section 4.2.1.10", "it takes an excluded host of email addresses or URIs for all hosts below it", mendHosts, isReason(x509.CANotAuthorizedForThisName)},
-		{"anchor-basic-constraints", "RFC 5280, Section 6.1.4", "it wants a root of version 3 to have basic constraints", mendAnchor, isUnknownAuthority},
-		{"old-signatures", "RFC 5280, Section 6.1.3", "it checks no signatures with SHA-1 or DSA, however long ago they were made", nil, isUnknownAuthority},
-		{"distribution-points", "RFC 5280, Section 4.2.1.13", "it does not read distribution points that are relative or name only an issuer", nil, func(error) bool { return false }},
+		{Gap{"name-normalisation", "RFC 5280, Section 7.1", "it compares names byte for byte"}, mendNames, isUnknownAuthority},
+		{Gap{"self-issued-path-length", "RFC 5280, Section 4.2.1.9", "it counts self-issued certificates as CAs of a path"}, mendLengths, isReason(x509.TooManyIntermediates)},
+		{Gap{"self-issued-names", "RFC 5280, Section 6.1.3", "it holds the names of self-issued CAs to name constraints"}, mendSelfIssued, isReason(x509.CANotAuthorizedForThisName)},
+		{Gap{"constraint-types", "RFC 5280, Section 4.2.1.10", "it knows no name constraints on directory names and the rarer types"}, mendConstraints, isUnhandled},
+		{Gap{"constrained-names-unparsed", "RFC 5280, Section 4.2.1.10", "it refuses names that it cannot parse though no constraint is on their type"}, mendUnparsed, isReason(x509.CANotAuthorizedForThisName)},
+		{Gap{"excluded-hosts", "RFC 5280, Section 4.2.1.10", "it takes an excluded host of email addresses or URIs for all hosts below it"}, mendHosts, isReason(x509.CANotAuthorizedForThisName)},
+		{Gap{"anchor-basic-constraints", "RFC 5280, Section 6.1.4", "it wants a root of version 3 to have basic constraints"}, mendAnchor, isUnknownAuthority},
+		{Gap{"old-signatures", "RFC 5280, Section 6.1.3", "it checks no signatures with SHA-1 or DSA, however long ago they were made"}, nil, isUnknownAuthority},
+		{Gap{"signature-limit", "RFC 5280, Section 6.1", "it gives up after a hundred signatures, as among CAs of one name without key identifiers"}, mendNamesakes, isSignatureLimit},
+		{Gap{gapUnread, "RFC 5280, Section 4.2.1.13", "it does not read distribution points that are named relative to an issuer"}, nil, func(error) bool { return false }},
 	}
 }
+
+// gapUnread is the gap of those that crypto/x509 cannot even read.
+const gapUnread = "distribution-points"
 
 // opinionPools keeps the pools of the last path: in a list of leaves of one CA
 // they are the same for all.
@@ -153,6 +171,14 @@ func (p *path) gapOf(err error, used []gap, copies []*x509.Certificate) (gap, bo
 	return gap{}, false
 }
 
+// unreadGaps are those by which crypto/x509 refuses to read a certificate of the path.
+func (p *path) unreadGaps() []gap {
+	if !slices.ContainsFunc(p.chain, func(n *node) bool { return n.unread }) {
+		return nil
+	}
+	return slices.DeleteFunc(listGaps(), func(g gap) bool { return g.ID != gapUnread })
+}
+
 func (p *path) hasOldSignature() bool {
 	return slices.ContainsFunc(p.chain[:len(p.chain)-1], func(n *node) bool { return oldSignature(n.SignatureAlgorithm) })
 }
@@ -160,6 +186,10 @@ func (p *path) hasOldSignature() bool {
 func isUnknownAuthority(err error) bool {
 	_, ok := errors.AsType[x509.UnknownAuthorityError](err)
 	return ok
+}
+
+func isSignatureLimit(err error) bool {
+	return strings.Contains(err.Error(), "signature check attempts limit")
 }
 
 func isUnhandled(err error) bool {

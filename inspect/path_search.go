@@ -186,6 +186,7 @@ func (s *search) arrive() bool {
 		}
 	}
 	s.judged--
+	p.gaps = append(p.gaps, p.unreadGaps()...)
 	s.found = append(s.found, p)
 	return true
 }

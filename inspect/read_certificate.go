@@ -8,8 +8,8 @@ import (
 )
 
 // ReadCertificate parses a certificate as crypto/x509 does, past what is a gap of
-// its own: distribution points that are written relative to a CRL's issuer, or
-// that name only one (RFC 5280, Section 4.2.1.13). The error is that of crypto/x509.
+// its own: distribution points that are named relative to a CRL's issuer
+// (RFC 5280, Section 4.2.1.13). The error is that of crypto/x509.
 func ReadCertificate(der []byte) (*x509.Certificate, error) {
 	c, err := x509.ParseCertificate(der)
 	if err == nil {

@@ -276,6 +276,8 @@ var owners = []struct {
 	{"github.com/aws/aws-sdk-go-v2/aws/signer/v4", []string{"backends/vault"}, false},
 	{"github.com/aws/aws-sdk-go-v2/config", []string{"backends/vault", "backends/awspca"}, false},
 	{"golang.org/x/crypto/cryptobyte", []string{"inspect"}, false},
+	{"golang.org/x/text/unicode/norm", []string{"inspect"}, false},
+	{"golang.org/x/crypto/ocsp", []string{"cmd/meshpki"}, true},
 	{"golang.org/x/mod/sumdb", []string{"backends/file", "backends/file/tilelog"}, false},
 	{"k8s.io/client-go", []string{"backends/kubernetes"}, false},
 	{"golang.org/x/time", []string{"renew", "backends/awspca"}, false},
