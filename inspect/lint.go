@@ -16,9 +16,7 @@ var (
 	ruleCASubject       = Rule{"ca-subject-empty", SeverityError, "RFC 5280, Section 4.1.2.6", "a CA has a subject"}
 	ruleSigningUsage    = Rule{"svid-signing-key-usage", SeverityWarning, "X509-SVID, Section 4.3", "a signing certificate's key is for signing certificates and CRLs alone"}
 	ruleTreesEmpty      = Rule{"name-constraints-empty", SeverityError, "RFC 5280, Section 4.2.1.10", "name constraints permit or exclude something"}
-	ruleLeafKeyID       = Rule{"leaf-without-authority-key-id", SeverityWarning, "RFC 5280, Section 4.2.1.1", "a leaf says which key signed it"}
 	ruleLeafNoBasic     = Rule{"leaf-without-basic-constraints", SeverityInfo, "X509-SVID, Section 4.1", "a leaf says that it is no CA"}
-	ruleCAWithoutKeyID  = Rule{"ca-without-key-id", SeverityWarning, "RFC 5280, Section 4.2.1.2", "a CA says which key it has"}
 	ruleCommonNameOnly  = Rule{"common-name-not-among-names", SeverityInfo, "RFC 9525, Section 2", "a common name that looks like a host is among the names too"}
 	ruleUsageEncipherEC = Rule{"key-usage-encipherment-ec", SeverityWarning, "RFC 8813, Section 3", "the key usage of an elliptic curve does not say keyEncipherment"}
 )
@@ -64,23 +62,11 @@ var lintChecks = []certificateCheck{
 			"issue the CA certificate again with keyCertSign and cRLSign alone"
 	}),
 	one(ruleTreesEmpty, checkTreesEmpty),
-	one(ruleLeafKeyID, func(e *examined) (message, fix string) {
-		if e.isCA() || selfIssued(e.Certificate) || len(e.AuthorityKeyId) > 0 {
-			return "", ""
-		}
-		return "it has no authority key identifier: of several CAs of one name it does not say which signed it", "issue it again with one"
-	}),
 	one(ruleLeafNoBasic, func(e *examined) (message, fix string) {
 		if e.isCA() || e.BasicConstraintsValid || !e.names.claimsSPIFFE() {
 			return "", ""
 		}
 		return "it is an SVID without basic constraints: some meshes refuse it", "issue it again with basic constraints that say no CA"
-	}),
-	one(ruleCAWithoutKeyID, func(e *examined) (message, fix string) {
-		if !e.isCA() || len(e.SubjectKeyId) > 0 {
-			return "", ""
-		}
-		return "it is a CA without a subject key identifier: of several of its name a chain cannot say which is meant", "issue the CA certificate again with one"
 	}),
 	one(ruleCommonNameOnly, checkCommonName),
 	one(ruleUsageEncipherEC, func(e *examined) (message, fix string) {
@@ -129,16 +115,20 @@ func LintRules() []Rule {
 	for _, c := range lintChecks {
 		list = append(list, c.rules...)
 	}
-	return list
+	return append(list, sourceRules...)
 }
 
-// Lint adds to the report of an object what only a careful reader would remark, and of
-// a CA certificate what the meshes would do with it.
-func Lint(o Object, r *Report) {
+// Lint adds to the report of an object that stands alone what only a careful reader
+// would remark, the rules of conformance that the validator is strict about, and of a
+// CA certificate what the meshes would do with it.
+func Lint(o Object, r *Report) { lint(o, r, nil) }
+
+func lint(o Object, r *Report, above *x509.Certificate) {
 	if o.Certificate == nil || r.Certificate == nil {
 		return
 	}
 	e := &examined{Certificate: o.Certificate, names: r.Certificate.Names}
 	r.Findings = e.judge(r.Findings, lintChecks)
+	lintStrictly(o, r, above)
 	r.Consumers = Consumers(o, *r)
 }

@@ -28,6 +28,7 @@ const (
 	KindDocument    Kind = "document" // a SPIFFE bundle or a Kubernetes object that cannot be read
 	KindOther       Kind = "other"    // a block that is named, and not read
 	KindEndpoint    Kind = "endpoint" // what a server shows beside its chain
+	KindSet         Kind = "set"      // the files of a directory, together
 )
 
 // Object is one thing found in a source. Which of its fields are set follows

@@ -196,6 +196,8 @@ func (k Kind) String() string {
 		return "document"
 	case KindEndpoint:
 		return "server"
+	case KindSet:
+		return "set of files"
 	case KindOther:
 		return "block of another kind"
 	}

@@ -24,7 +24,8 @@ func inspectCommand() *command {
 			"\n\nA keystore without a password is tried with none and with \"changeit\"; --keystore-password-file, or " +
 			"MESHPKI_KEYSTORE_PASSWORD_FILE, names a file with another.\n\n" +
 			"--lint also judges by what a careful reader would remark, and tells of each CA certificate whether Istio, Linkerd, Dapr, Kuma and " +
-			"SPIRE would load it, and why not; then errors are exit 3. --tree draws who signed whom over everything that is given.",
+			"SPIRE would load it, and why not; the files of a directory, or of the Secrets in a manifest, are judged together too: what a mesh would find missing, " +
+			"misnamed or mismatched. Then errors are exit 3, and so is a CA that no mesh would load. --tree draws who signed whom over everything that is given.",
 		examples: []example{
 			{"the files of a service", "meshpki inspect pki/services/default/payment/tls.crt"},
 			{"for a program", "meshpki inspect pki/services/default/payment/tls.crt --json"},
@@ -51,6 +52,9 @@ func runInspect(ctx context.Context, c *call) error {
 	doc := ui.Inspection{Now: c.env.Now()}
 	over := 0
 	all := c.inspectAll(ctx, list)
+	if c.Bool("lint") && !c.Bool("tree") {
+		all = append(all, c.lintSets(list)...)
+	}
 	bad := false
 	var elements [][]byte
 	for _, found := range all {
@@ -118,7 +122,7 @@ type inspected struct {
 // what was found in their order.
 func (c *call) inspectAll(ctx context.Context, list []source) []inspected {
 	out := make([]inspected, len(list))
-	asJSON := c.wantsJSON() && !c.Bool("tree")
+	asJSON := c.inElements()
 	var next atomic.Int64
 	var running sync.WaitGroup
 	var broken atomic.Value
@@ -146,6 +150,9 @@ func (c *call) inspectAll(ctx context.Context, list []source) []inspected {
 	return out
 }
 
+// inElements tells whether reports are put into JSON one by one.
+func (c *call) inElements() bool { return c.wantsJSON() && !c.Bool("tree") }
+
 // encode puts what is to be said as JSON in the place of the reports.
 func (found *inspected) encode() {
 	for _, r := range found.reports {
@@ -161,7 +168,7 @@ func (found *inspected) encode() {
 
 // inspectOne looks at one source.
 func (c *call) inspectOne(s source) inspected {
-	objects, served, err := c.look(s)
+	objects, served, data, err := c.lookAt(s)
 	switch {
 	case s.passesOver(err):
 		return inspected{over: true}
@@ -174,9 +181,7 @@ func (c *call) inspectOne(s source) inspected {
 	}
 	reports := inspect.DescribeAll(s.name, objects, c.env.Now())
 	if c.Bool("lint") {
-		for i, o := range objects {
-			inspect.Lint(o, &reports[i])
-		}
+		inspect.LintAll(data, objects, reports)
 	}
 	if c.Bool("tree") {
 		out.objects = objects

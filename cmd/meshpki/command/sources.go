@@ -94,7 +94,7 @@ func (c *call) objects(name string) ([]inspect.Object, error) {
 	}
 	var all []inspect.Object
 	for _, s := range list {
-		objects, _, err := c.look(s)
+		objects, err := c.look(s)
 		switch {
 		case s.passesOver(err):
 		case err != nil:
@@ -118,32 +118,46 @@ func (c *call) objectsOfFile(name string) ([]inspect.Object, error) {
 	return c.parse(name, data)
 }
 
-// look reads one source that is no directory. served is what else a server shows.
-func (c *call) look(s source) (objects []inspect.Object, served *inspect.Served, err error) {
+// look reads one source that is no directory.
+func (c *call) look(s source) ([]inspect.Object, error) {
+	objects, _, _, err := c.lookAt(s)
+	return objects, err
+}
+
+// lookAt is look for who wants more of it: served is what else a server shows, data
+// the bytes of a file.
+func (c *call) lookAt(s source) (objects []inspect.Object, served *inspect.Served, data []byte, err error) {
 	name := s.name
-	if s.walked {
-		objects, err = c.objectsOfFile(name)
-		return objects, nil, err
-	}
-	if rest, found := strings.CutPrefix(name, "k8s://"); found {
+	if rest, found := strings.CutPrefix(name, "k8s://"); found && !s.walked {
 		objects, err = c.stored("k8s", rest)
-		return objects, nil, err
+		return objects, nil, nil, err
 	}
-	if e, ok, err := endpointOf(name); ok {
-		if err != nil {
-			return nil, nil, err
+	if !s.walked {
+		if e, ok, err := endpointOf(name); ok {
+			if err != nil {
+				return nil, nil, nil, err
+			}
+			objects, served, err = c.served(e)
+			return objects, served, nil, err
 		}
-		served, err := inspect.Probe(c.Context.Context, inspect.ProbeOptions{Endpoint: e, ServerName: c.optional("server-name")})
-		if err != nil {
-			return nil, nil, err
-		}
-		for i, cert := range served.Chain {
-			objects = append(objects, inspect.Object{Kind: inspect.KindCertificate, Index: i + 1, DER: cert.Raw, Certificate: cert})
-		}
-		return objects, served, nil
 	}
-	objects, err = c.objectsOfFile(name)
-	return objects, nil, err
+	if data, err = c.readSource(name); err != nil {
+		return nil, nil, nil, err
+	}
+	objects, err = c.parse(name, data)
+	return objects, nil, data, err
+}
+
+// served asks a server for its chain.
+func (c *call) served(e inspect.Endpoint) (objects []inspect.Object, served *inspect.Served, err error) {
+	served, err = inspect.Probe(c.Context.Context, inspect.ProbeOptions{Endpoint: e, ServerName: c.optional("server-name")})
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, cert := range served.Chain {
+		objects = append(objects, inspect.Object{Kind: inspect.KindCertificate, Index: i + 1, DER: cert.Raw, Certificate: cert})
+	}
+	return objects, served, nil
 }
 
 // endpointOf tells a server from a file: by its scheme or, where there is no such

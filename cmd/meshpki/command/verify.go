@@ -143,7 +143,7 @@ func (c *call) answers(list []source, q *question) []answer {
 // verify judges the targets of one source.
 func (c *call) verify(s source, q *question, v *inspect.Verifier) ([]inspect.Result, error) {
 	name := s.name
-	objects, _, err := c.look(s)
+	objects, err := c.look(s)
 	if err != nil {
 		return nil, err
 	}

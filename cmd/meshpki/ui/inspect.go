@@ -100,6 +100,8 @@ func (d Inspection) object(p *Page, r inspect.Report, siblings int) {
 		d.ocsp(p, r)
 	case r.Endpoint != nil:
 		endpointText(p, r)
+	case r.Kind == inspect.KindSet:
+		setText(p, r)
 	case r.PrivateKey != nil:
 		keyText(p, r)
 	case r.PublicKey != nil:

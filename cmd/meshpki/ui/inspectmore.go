@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/meshpki/meshpki/inspect"
 )
@@ -57,4 +58,17 @@ func endpointText(p *Page, r inspect.Report) {
 	if e.Refused != "" {
 		p.Field(column, "without", "one it ends the handshake: "+Clean(e.Refused))
 	}
+}
+
+// setText says what the files of a directory are together.
+func setText(p *Page, r inspect.Report) {
+	if len(r.Consumers) == 0 {
+		p.Say(worst(r.Findings), "a service's certificate, its key and what it trusts")
+		return
+	}
+	sign := worst(r.Findings)
+	if !slices.ContainsFunc(r.Consumers, func(v inspect.ConsumerVerdict) bool { return v.Loads }) {
+		sign = Bad
+	}
+	p.Say(sign, "the CA of a mesh, as files")
 }
