@@ -164,7 +164,15 @@ func (k *KubeServer) Ask(method, path string, body any) (int, []byte) {
 // Apply applies an object in YAML by its path, by force, as the administrator.
 func (k *KubeServer) Apply(t testing.TB, path, text string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPatch, k.URL+path+"?fieldManager=test&force=true", strings.NewReader(text))
+	if code, out := k.TryApply(t, path, text); code/100 != 2 {
+		t.Fatalf("apply %s: %d %s\n%s", path, code, out, text)
+	}
+}
+
+// TryApply is Apply that may be refused; a field that the server does not know is.
+func (k *KubeServer) TryApply(t testing.TB, path, text string) (int, []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPatch, k.URL+path+"?fieldManager=test&force=true&fieldValidation=Strict", strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,9 +183,8 @@ func (k *KubeServer) Apply(t testing.TB, path, text string) {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	if out, _ := io.ReadAll(answer.Body); answer.StatusCode/100 != 2 {
-		t.Fatalf("apply %s: %d %s\n%s", path, answer.StatusCode, out, text)
-	}
+	out, _ := io.ReadAll(answer.Body)
+	return answer.StatusCode, out
 }
 
 // Must makes a request as the administrator that has to be granted.
