@@ -31,6 +31,10 @@ func sleeper(t *testing.T, nobody bool) *exec.Cmd {
 	if nobody {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	}
+	// Run under nohup, it would pass on that SIGHUP is ignored; what is handled is not.
+	handled := make(chan os.Signal, 1)
+	signal.Notify(handled, syscall.SIGHUP, syscall.SIGINT)
+	defer signal.Stop(handled)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
