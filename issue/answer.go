@@ -21,7 +21,8 @@ const clockSlack = 2 * time.Minute
 
 // CheckAnswer holds a credential against the order that it answers: key, names,
 // usages, lifetime, shape, and the chain to the roots. What differs is a *Mismatch,
-// unless the profile tolerates all of it: then it stands in c.Tolerated.
+// unless the profile tolerates all of it: then it stands in c.Tolerated, as a life does
+// that is shorter than nobody in particular has asked for.
 func CheckAnswer(c *Credential, csr []byte, o Order, now time.Time) error {
 	request, err := x509.ParseCertificateRequest(csr)
 	if err != nil {
@@ -58,8 +59,27 @@ func (o Order) check(c *Credential, asked crypto.PublicKey, now time.Time) error
 	if err := verifyChain(c, o.Ascent, o.verified, now); err != nil {
 		return wrong(PartChain, "it does not lead to the authority's roots: "+err.Error(), "RFC 5280, Section 6.1")
 	}
+	if !slices.Contains(o.decided, PartEnd) {
+		tolerated = append(tolerated, checkCut(c, o)...)
+	}
 	c.Tolerated = tolerated
 	return nil
+}
+
+// checkCut finds a life that the order leaves to the authority, and that was cut without
+// need: its CAs live longer. Nobody has asked for it, so it is told and no error.
+func checkCut(c *Credential, o Order) []Difference {
+	end := c.Leaf().NotAfter
+	if !o.Validity.UpTo || !end.Before(o.Validity.NotAfter.Add(-clockSlack)) {
+		return nil
+	}
+	for _, above := range slices.Concat(c.Chain[1:], c.Roots) {
+		if end.After(above.NotAfter.Add(-clockSlack)) {
+			return nil
+		}
+	}
+	return []Difference{{Part: PartEnd, What: "its end", Asked: o.Validity.NotAfter.UTC().Format(time.RFC3339), Given: end.UTC().Format(time.RFC3339),
+		Citation: "RFC 5280, Section 4.1.2.5"}}
 }
 
 // wrong is an error of one difference that needs no comparison.

@@ -128,6 +128,12 @@ func (e *Errand) ask(ctx context.Context, authority ca.Authority, order issue.Or
 	if err != nil {
 		return nil, err
 	}
+	for i := range c.Tolerated {
+		if e.r.Emit != nil {
+			d := &c.Tolerated[i]
+			e.r.Emit(Event{At: e.now, Target: e.t.Name, Kind: EventAltered, Reason: d.String(), Serial: ca.FormatSerial(c.Leaf().SerialNumber), Altered: d})
+		}
+	}
 	if e.r.Ledger != nil {
 		entry := ca.EntryOf(ca.KindLeaf, c.Leaf(), e.now)
 		entry.Service, entry.Namespace, entry.Token = e.t.Record.Service, e.t.Record.Namespace, hex.EncodeToString(order.Token[:])

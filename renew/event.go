@@ -3,6 +3,8 @@ package renew
 import (
 	"crypto/x509"
 	"time"
+
+	"github.com/meshpki/meshpki/issue"
 )
 
 // Standing is how a target stands when a pass has gone over it.
@@ -81,6 +83,7 @@ const (
 	EventStep      EventKind = "step"      // a step of a hook was tried
 	EventConfirm   EventKind = "confirm"   // a confirmation was tried
 	EventFailed    EventKind = "failed"
+	EventAltered   EventKind = "altered" // what was signed is not as ordered, which is tolerated
 
 	// Of a Loop, and of no target.
 	EventLooked    EventKind = "looked"    // everything under care was looked at
@@ -99,5 +102,7 @@ type Event struct {
 	Kind   EventKind
 	Reason string
 	Serial string // lower-case hex
-	Err    error
+	// Altered is in what it is not as ordered.
+	Altered *issue.Difference
+	Err     error
 }

@@ -155,6 +155,9 @@ func (c *client) do(ctx context.Context, what string, f call) (*answer, error) {
 	}
 	got, err := c.again(ctx, what, holder, f)
 	if !isStatus(err, http.StatusForbidden) {
+		if err == nil {
+			c.session.heard(holder, false, false)
+		}
 		return got, err
 	}
 	fresh, again := c.session.refused(ctx, c, holder)
@@ -164,7 +167,9 @@ func (c *client) do(ctx context.Context, what string, f call) (*answer, error) {
 	if fresh == nil {
 		return nil, err
 	}
-	return c.again(ctx, what, fresh, f)
+	got, err = c.again(ctx, what, fresh, f)
+	c.session.heard(fresh, true, isStatus(err, http.StatusForbidden))
+	return got, err
 }
 
 // again makes a call until it is answered: what will pass is tried again, with a

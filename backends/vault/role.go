@@ -104,7 +104,7 @@ func (a *Authority) Explain(ctx context.Context, part string) (cause, remedy str
 		return role + " sets the extended key usage by its flags" + flagsOf(r), a.patch("server_flag=true", "client_flag=true", "email_protection_flag=false", "code_signing_flag=false", "ext_key_usage=", "ext_key_usage_oids=")
 	case issue.PartEnd:
 		if r != nil && r.maxTTL > 0 {
-			return fmt.Sprintf("%s has max_ttl=%s and trims what is longer", role, r.maxTTL), a.patch("max_ttl=<longer>") + ", or a shorter validity in the order"
+			return fmt.Sprintf("%s has max_ttl=%s and trims what is longer", role, span(r.maxTTL)), a.patch("max_ttl=<longer>") + ", or a shorter validity in the order"
 		}
 		return "the mount has a greatest life and trims what is longer", "vault secrets tune -max-lease-ttl=<longer> " + a.settings.Mount + ", or a shorter validity in the order"
 	case issue.PartBegin:
@@ -116,6 +116,18 @@ func (a *Authority) Explain(ctx context.Context, part string) (cause, remedy str
 			"vault patch " + a.path("issuer", firstOf(a.settings.Issuer, "default")) + " leaf_not_after_behavior=err"
 	}
 	return "", ""
+}
+
+// span writes a time as people write it for Vault: 1h, not 1h0m0s.
+func span(d time.Duration) string {
+	s := d.String()
+	if short, ok := strings.CutSuffix(s, "m0s"); ok {
+		s = short + "m"
+	}
+	if short, ok := strings.CutSuffix(s, "h0m"); ok {
+		s = short + "h"
+	}
+	return s
 }
 
 func (a *Authority) explainSubject(role string, r *role) (cause, remedy string) {

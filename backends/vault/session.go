@@ -36,6 +36,8 @@ type session struct {
 	source time.Time // when the file it is from was changed
 	keep   context.Context
 	kept   bool // somebody keeps it alive
+	proved bool // something was done with this token
+	vain   bool // it was had because the one before was refused, and was refused as well
 	// wrapping is the token that a secret identifier was wrapped in, and what it held:
 	// it opens only once.
 	wrapping, unwrapped string
@@ -123,15 +125,27 @@ func (s *session) refused(ctx context.Context, c *client, holder *api.Client) (*
 		}
 		return s.holder, nil
 	}
-	// A policy may also forbid that a token be looked up: who has just logged in does
-	// not try it once more.
-	if !made.IsZero() && c.now().Before(made.Add(sulk)) && c.now().After(made.Add(time.Second)) {
+	// A policy may also forbid that a token be looked up: what a new one is refused is
+	// its policy's no, and is not tried with still another.
+	if (!s.proved || s.vain) && c.now().Before(made.Add(sulk)) {
 		return nil, nil
 	}
 	if err := s.obtain(ctx, c); err != nil {
 		return nil, err
 	}
 	return s.holder, nil
+}
+
+// heard is told whether something could be done with a token that was just had anew,
+// or had before.
+func (s *session) heard(holder *api.Client, anew, forbidden bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.holder != holder {
+		return
+	}
+	s.proved = s.proved || !forbidden
+	s.vain = s.vain || anew && forbidden
 }
 
 func (s *session) logsIn() bool { return s.auth.Method != "" && s.auth.Method != "token" }
@@ -166,7 +180,7 @@ func (s *session) obtain(ctx context.Context, c *client) error {
 	if err != nil {
 		return err
 	}
-	s.holder, s.token, s.made = holder, auth.ClientToken, c.now()
+	s.holder, s.token, s.made, s.proved, s.vain = holder, auth.ClientToken, c.now(), false, false
 	s.lasts(auth, c.now())
 	return nil
 }

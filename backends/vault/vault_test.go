@@ -203,6 +203,43 @@ func TestForbidden(t *testing.T) {
 	}
 }
 
+// A policy that lets no token be looked up does not have everybody log in who is told
+// no; and a token that is revoked a moment after it was had is had anew all the same.
+func TestForbiddenToLookUp(t *testing.T) {
+	now := start
+	f := newFake(t, func() time.Time { return now })
+	a := f.open(t, backends.Vault{Auth: &backends.VaultAuth{Method: "approle", RoleID: "r", SecretIDFile: fileWith(t, "5f2a")}})
+	no := "/v1/auth/token/lookup-self"
+	f.before = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/v1/auth/token/lookup-self" && r.URL.Path != no {
+			return false
+		}
+		f.fail(w, 403, "permission denied")
+		return true
+	}
+	ask := func() error {
+		now = now.Add(2 * time.Second)
+		_, err := issue.Obtain(t.Context(), a, order(t, time.Hour), start)
+		return err
+	}
+	if err := ask(); err != nil {
+		t.Fatal(err)
+	}
+	delete(f.tokens, "s.login1")
+	if err := ask(); err != nil || f.logins != 2 {
+		t.Errorf("after it was revoked: %v, %d logins", err, f.logins)
+	}
+	no = "/v1/pki/sign/mesh"
+	for range 3 {
+		if _, refused := ca.IsRefusal(ask()); !refused {
+			t.Error("what is forbidden is no refusal")
+		}
+	}
+	if f.logins != 3 {
+		t.Errorf("%d logins because of what a policy forbids, want one more", f.logins)
+	}
+}
+
 // What will pass is tried again for as long as there is patience, and then wraps
 // ca.ErrAway; what will not is asked once.
 func TestAway(t *testing.T) {

@@ -4,6 +4,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -27,7 +29,8 @@ type realVault struct {
 	mu     sync.Mutex
 	calls  map[string]int
 	tokens map[string]bool
-	onSign func() // is called with a signed certificate in hand
+	onSign func(n int) // is called with a signed certificate in hand, the n-th
+	signed int
 }
 
 // vaultEntry is a manifest by whose backend an AppRole of Vault signs.
@@ -55,19 +58,44 @@ func (v *realVault) stand() {
 			v.tokens[r.In.Header.Get("X-Vault-Token")] = true
 		},
 		ModifyResponse: func(r *http.Response) error {
+			if !strings.Contains(r.Request.URL.Path, "/sign/") || r.StatusCode != http.StatusOK {
+				return nil
+			}
 			v.mu.Lock()
-			f := v.onSign
+			v.signed++
+			f, n := v.onSign, v.signed
 			v.mu.Unlock()
-			if strings.Contains(r.Request.URL.Path, "/sign/") && r.StatusCode == http.StatusOK && f != nil {
-				f()
+			if f != nil {
+				f(n)
 			}
 			return nil
 		},
 		Transport: &http.Transport{MaxIdleConnsPerHost: 64},
+		ErrorLog:  log.New(io.Discard, "", 0), // who is killed hangs up
 	}
 	server := httptest.NewServer(proxy)
 	v.t.Cleanup(server.Close)
 	v.proxy = server.URL
+}
+
+// when has f called with each signed certificate in hand; the first of them is 1.
+func (v *realVault) when(f func(n int)) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.onSign, v.signed = f, 0
+}
+
+// since gives the calls since those, and how often each was made.
+func (v *realVault) since(before map[string]int) map[string]int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now := map[string]int{}
+	for path, n := range v.calls {
+		if n > before[path] {
+			now[path] = n - before[path]
+		}
+	}
+	return now
 }
 
 func (v *realVault) count(path string) int {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -149,15 +150,11 @@ func TestIntegrationVaultCrash(t *testing.T) {
 	v.mount("pki", true)
 	r := newVaultRun(t, v, "VAULT_ADDR="+v.proxy, "VAULT_TOKEN="+v.Token)
 	c := r.command("issue", "--service", "payment", "--backend", "vault:pki/mesh")
-	v.mu.Lock()
-	v.onSign = func() { _ = c.Process.Kill() }
-	v.mu.Unlock()
+	v.when(func(int) { _ = c.Process.Kill() })
 	if err := c.Run(); err == nil {
 		t.Fatal("it was not killed")
 	}
-	v.mu.Lock()
-	v.onSign = nil
-	v.mu.Unlock()
+	v.when(nil)
 	if said := r.must(0, "log", "show", "--pending"); !strings.Contains(said, "payment") {
 		t.Errorf("what is pending is not named:\n%s", said)
 	}
@@ -231,11 +228,25 @@ func TestIntegrationVaultIdle(t *testing.T) {
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
-		t.Fatalf("%s: %v", what, v.calls)
+		t.Fatalf("%s: %v", what, v.since(nil))
 	}
 	until("both are signed", func() bool { return v.count("/v1/pki/sign/mesh") == 3 })
 	until("the token is renewed", func() bool { return v.count("/v1/auth/token/renew-self") >= 2 })
 	if n, m := v.count("/v1/pki/sign/mesh"), v.count("/v1/auth/approle/login"); n != 3 || m != 2 || v.count("/v1/pki/issuers") != was+1 {
-		t.Errorf("idle, it asked %v", v.calls)
+		t.Errorf("idle, it asked %v", v.since(nil))
+	}
+	before, renewals := v.since(nil), v.count("/v1/auth/token/renew-self")
+	until("it is renewed once more", func() bool { return v.count("/v1/auth/token/renew-self") >= renewals+2 })
+	if asked := v.since(before); len(asked) != 1 {
+		t.Errorf("idle, it asked %v", asked)
+	}
+	// A reload reads the CAs anew, and keeps the token.
+	before = v.since(nil)
+	if err := c.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	until("the issuers are read", func() bool { return v.since(before)["/v1/pki/issuers"] == 1 })
+	if asked := v.since(before); asked["/v1/auth/approle/login"] != 0 || asked["/v1/pki/sign/mesh"] != 0 {
+		t.Errorf("after a reload, it asked %v", asked)
 	}
 }

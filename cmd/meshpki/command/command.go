@@ -101,6 +101,8 @@ type call struct {
 	opening   sync.Mutex
 	elsewhere map[string]distant // those that are not of the directory, by reference
 
+	told map[string]bool // in what certificates were altered, once it was said
+
 	leads *leadership // nil where nobody is elected
 
 	settled      atomic.Pointer[settled] // what flags say, once that is asked for over and over

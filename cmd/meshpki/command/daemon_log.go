@@ -40,6 +40,7 @@ var said = map[renew.EventKind][2]string{
 	renew.EventStep:      {"hook step done", ""},
 	renew.EventConfirm:   {"seen to be served", ""},
 	renew.EventFailed:    {"failed", "failed"},
+	renew.EventAltered:   {"not as ordered, which is tolerated", ""},
 	renew.EventLooked:    {"looked at everything", "could not look at everything"},
 	renew.EventReady:     {"ready", "ready"},
 	renew.EventReloading: {"reloading", "reloading"},
@@ -59,7 +60,7 @@ func (j *journal) event(e renew.Event) {
 		level, e.Reason = slog.LevelError, ""
 	case e.Err != nil:
 		level, text = slog.LevelError, said[e.Kind][1]
-	case e.Kind == renew.EventClock:
+	case e.Kind == renew.EventClock, e.Kind == renew.EventAltered:
 		level = slog.LevelWarn
 	}
 	r := slog.NewRecord(e.At.UTC(), level, text, 0)

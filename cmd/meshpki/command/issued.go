@@ -138,8 +138,8 @@ func (j *job) obtain(ctx context.Context, authority ca.Authority, order issue.Or
 	if c, err = e.Obtain(ctx, authority, order); err != nil {
 		return nil, nil, err
 	}
-	for _, d := range c.Tolerated {
-		j.c.notice("%s: not as ordered, which the profile tolerates: %s", j.label(), ui.Safe(d.String()))
+	for i := range c.Tolerated {
+		j.c.sayAltered(j.label(), &c.Tolerated[i])
 	}
 	return c, e.Done, nil
 }

@@ -28,7 +28,7 @@ func (c *call) issueFile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d, err := c.openToIssue(ctx, orElse(c.String("backend"), backendOf(m)), m)
+	d, err := c.openToIssue(ctx, c.signer(m), m)
 	if err != nil {
 		return err
 	}
@@ -66,6 +66,23 @@ func (c *call) settle() {
 	s := &settled{options: c.options()}
 	s.state, s.stateErr = c.statePlace()
 	c.settled.Store(s)
+}
+
+// signer is who signs for a manifest, as far as it matters for making a directory: where
+// each of its services has somebody elsewhere, one of them.
+func (c *call) signer(m *config.Manifest) string {
+	all := orElse(c.String("backend"), backendOf(m))
+	o := c.options()
+	for i := range m.Services {
+		ref := orElse(m.Services[i].Backend, all)
+		if c.IsSet("backend") || ref == "" || c.env.Registry.Local(resolveBackend(m, ref), o) {
+			return all
+		}
+		if i == len(m.Services)-1 {
+			return ref
+		}
+	}
+	return all
 }
 
 // progress shows on a terminal how far long work is, on one line that is written

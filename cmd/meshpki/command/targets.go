@@ -284,8 +284,36 @@ func (j *job) target(reuse bool) *renew.Target {
 // renewer is the one that works on this directory.
 func (k *care) renewer() *renew.Renewer {
 	r := k.c.renewer(k.dir)
-	r.Open, r.Outlook = k.authority, k.outlook
+	r.Open, r.Outlook, r.Emit = k.authority, k.outlook, k.c.altered
 	return r
+}
+
+// altered says of a certificate in what it is not as ordered, where that is tolerated:
+// of many that are altered in the same way, of the first.
+func (c *call) altered(e renew.Event) {
+	if e.Kind != renew.EventAltered {
+		return
+	}
+	c.reading.Lock()
+	key := e.Altered.Part + "|" + e.Altered.Cause
+	told := c.told[key]
+	if c.told == nil {
+		c.told = map[string]bool{}
+	}
+	c.told[key] = true
+	c.reading.Unlock()
+	if !told {
+		c.sayAltered(e.Target, e.Altered)
+	}
+}
+
+// sayAltered says in what a certificate is not as ordered, and what mends that.
+func (c *call) sayAltered(name string, d *issue.Difference) {
+	mend := ""
+	if d.Remedy != "" {
+		mend = "; mended by: " + d.Remedy
+	}
+	c.notice("warning: %s: not as ordered, which is tolerated: %s%s", name, ui.Safe(d.String()), ui.Safe(mend))
 }
 
 // renewer works on a directory; who signs is for the caller to say.
