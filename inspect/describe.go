@@ -24,6 +24,17 @@ func describe(source string, o Object, now time.Time, s *signers) Report {
 		if !o.Damaged.NotAfter.IsZero() {
 			r.Findings = append(r.Findings, e.findings()...)
 		}
+	case o.DamagedRequest != nil:
+		r.Request = describeRequest(o.DamagedRequest)
+		r.Request.SignatureValid = false
+		r.Findings = append(keyFindings(o.DamagedRequest.PublicKey), malformedBy(ruleRequestMalformed, o.Kind, o.Err))
+	case o.DamagedCRL != nil:
+		r.CRL = describeCRL(o.DamagedCRL, now)
+		r.CRL.Entries = o.CRLEntries
+		r.Findings = append(crlFindings(o.DamagedCRL, now), malformedBy(ruleCRLMalformed, o.Kind, o.Err))
+	case o.DamagedOCSP != nil:
+		r.OCSP = o.DamagedOCSP
+		r.Findings = append(ocspFindings(o.DamagedOCSP, now), malformedBy(ruleOCSPMalformed, o.Kind, o.Err))
 	case o.Err != nil:
 		r.Error = o.Err.Error()
 	case o.Certificate != nil:

@@ -63,7 +63,7 @@ func Rules() []Rule {
 		seen[r.ID] = true
 		return twice
 	})
-	list = append(list, ruleMalformed, ruleRequestSignature, ruleCRLStale, ruleCRLNotYet, ruleOCSPStale, ruleOCSPNotYet)
+	list = append(list, ruleMalformed, ruleRequestMalformed, ruleCRLMalformed, ruleOCSPMalformed, ruleRequestSignature, ruleCRLStale, ruleCRLNotYet, ruleOCSPStale, ruleOCSPNotYet)
 	list = append(list, endpointRules...)
 	list = append(list, pathRules...)
 	list = append(list, crlRules...)

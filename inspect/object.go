@@ -32,7 +32,7 @@ const (
 )
 
 // Object is one thing found in a source. Which of its fields are set follows
-// from Kind; none of them is, but Damaged, when Err is.
+// from Kind; none of them is, but those named Damaged, when Err is.
 type Object struct {
 	Kind  Kind
 	Index int    // place in its source, from 1
@@ -56,11 +56,19 @@ type Object struct {
 	PublicKey   crypto.PublicKey     // of a key: its public half only
 	OCSP        *OCSPFacts           // of an OCSP response
 	Encrypted   bool                 // a private key of which nothing else is known
-	// Damaged is what could be read of a certificate that has an Err. It is there to be
-	// shown; nothing may be decided by it.
-	Damaged *x509.Certificate
+	// What could be read of an object that has an Err. It is there to be shown; nothing
+	// may be decided by it.
+	Damaged        *x509.Certificate
+	DamagedRequest *x509.CertificateRequest
+	DamagedCRL     *x509.RevocationList // CRLEntries of it
+	DamagedOCSP    *OCSPFacts
 
 	Err error // why it could not be read though it was found
+}
+
+// Unreadable tells whether nothing can be shown of an object but its Err.
+func (o Object) Unreadable() bool {
+	return o.Err != nil && o.Damaged == nil && o.DamagedRequest == nil && o.DamagedCRL == nil && o.DamagedOCSP == nil
 }
 
 // Certificates gives the certificates among objects, in their order. Those that a

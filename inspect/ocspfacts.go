@@ -3,6 +3,7 @@ package inspect
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -42,28 +43,30 @@ func ocspFacts(der []byte) (*OCSPFacts, []tlv, error) {
 	}
 	f := &OCSPFacts{Status: responseStatuses[status.body[0]], Answers: []OCSPAnswer{}}
 	if f.Status == "" {
-		return nil, nil, errNotOCSP
+		f.Status = "unknown"
+		return f, nil, fmt.Errorf("not a well-formed OCSP response: its status is %d, which there is not", status.body[0])
 	}
 	if status.body[0] != 0 {
 		return f, nil, nil
 	}
 	bytes := outer.child(1).child(0)
 	if bytes.child(0).oid() != oidBasicOCSP {
-		return nil, nil, errors.New("an OCSP response of a type that is not known here")
+		return f, nil, errors.New("an OCSP response of a type that is not known here")
 	}
 	basic, _, ok := readTLV(bytes.child(1).octets())
 	if !ok {
-		return nil, nil, errNotOCSP
+		return f, nil, errNotOCSP
 	}
 	f.SignatureAlgorithm = signatureName(0, basic.full)
+	var err error
 	if !f.readData(basic.child(0)) {
-		return nil, nil, errNotOCSP
+		err = errNotOCSP
 	}
 	var certs []tlv
 	if extra := basic.child(3); extra.isContext(0) {
 		certs = extra.child(0).children(mostObjects)
 	}
-	return f, certs, nil
+	return f, certs, err
 }
 
 // readData reads ResponseData.
@@ -88,7 +91,9 @@ func (f *OCSPFacts) readData(data tlv) bool {
 	}
 	return parts[2].each(func(single tlv) bool {
 		a, ok := ocspAnswer(single)
-		f.Answers = append(f.Answers, a)
+		if a.Serial != "" && a.Status != "" {
+			f.Answers = append(f.Answers, a)
+		}
 		return ok && len(f.Answers) < mostObjects
 	})
 }

@@ -124,7 +124,10 @@ func (o ParseOptions) objectsOf(kind Kind, der []byte) []Object {
 		return pkcs7Objects(der)
 	case KindOCSP:
 		facts, certs, err := ocspFacts(der)
-		list := []Object{{Kind: KindOCSP, DER: der, OCSP: facts, Err: err}}
+		list := []Object{{Kind: KindOCSP, DER: der, OCSP: facts}}
+		if err != nil {
+			list[0].OCSP, list[0].DamagedOCSP, list[0].Err = nil, facts, err
+		}
 		for _, c := range certs {
 			list = append(list, objectOf(KindCertificate, c.full))
 		}
@@ -153,11 +156,24 @@ func objectOf(kind Kind, der []byte) Object {
 	if o.Err != nil {
 		o.Err = parseError(kind, der, o.Err)
 		o.Certificate, o.Request, o.CRL, o.PublicKey = nil, nil, nil, nil
-		if is := shape(der); kind == KindCertificate && (is == kind || is == KindOther) {
-			o.Damaged = damaged(der)
+		o.CRLEntries = 0
+		if is := shape(der); is == kind || is == KindOther {
+			o.readDamaged(der)
 		}
 	}
 	return o
+}
+
+// readDamaged reads what can be read of what was refused.
+func (o *Object) readDamaged(der []byte) {
+	switch o.Kind {
+	case KindCertificate:
+		o.Damaged = damaged(der)
+	case KindRequest:
+		o.DamagedRequest = damagedRequest(der)
+	case KindCRL:
+		o.DamagedCRL, o.CRLEntries = damagedCRL(der)
+	}
 }
 
 // parseError puts a parser's complaint into words.

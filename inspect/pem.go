@@ -162,7 +162,7 @@ func (b *pemBlock) objects(o ParseOptions, err error) []Object {
 	list := o.objectsOf(kind, der)
 	for i := range list {
 		list[i].Line, list[i].Label = b.line, b.label
-		if list[i].Err != nil && list[i].Damaged == nil {
+		if list[i].Unreadable() {
 			list[i].Err = fmt.Errorf("the block at line %d: %w", b.line, list[i].Err)
 		}
 	}

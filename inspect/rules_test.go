@@ -146,7 +146,7 @@ func TestRuleList(t *testing.T) {
 		tested[rule] = nil
 	}
 	for _, also := range []string{"validity-reversed", "request-signature-invalid", "crl-stale", "crl-not-yet-valid", "path-invalid", "revoked", "second-opinion-refuses", "second-opinion-gap",
-		"certificate-malformed", "ocsp-stale", "ocsp-not-yet-valid", "server-tls-old", "server-chain-order", "server-root-sent", "server-client-cas-unnamed"} {
+		"certificate-malformed", "request-malformed", "crl-malformed", "ocsp-malformed", "ocsp-stale", "ocsp-not-yet-valid", "server-tls-old", "server-chain-order", "server-root-sent", "server-client-cas-unnamed"} {
 		tested[also] = nil
 	}
 	for rule := range tested {

@@ -189,7 +189,7 @@ func (c *call) inspectOne(s source) inspected {
 	out.reports = append(out.reports, reports...)
 	out.bad = slices.ContainsFunc(out.reports, hasError)
 	for _, o := range objects {
-		if o.Err != nil && o.Damaged == nil {
+		if o.Unreadable() {
 			out.failed = append(out.failed, unreadable(s.name, o))
 		}
 	}

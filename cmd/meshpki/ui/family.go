@@ -22,6 +22,9 @@ const deepestBranch = 12
 
 // family draws who signed whom.
 func (d Inspection) family(p *Page) {
+	if len(d.Family) == 0 {
+		p.Say(None, "there is no certificate here that can be read, and so no tree to draw")
+	}
 	for _, k := range d.Family {
 		p.Blank()
 		if k.Above != "" {

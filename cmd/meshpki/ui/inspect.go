@@ -138,8 +138,12 @@ func (d Inspection) certificate(p *Page, r inspect.Report) {
 	p.Field(column, "issuer", issuer)
 	p.identity(c.SPIFFEID, c.SVID, c.Names)
 	p.Field(column, "use", uses(c.ExtKeyUsage, c.KeyUsage))
-	p.Field(column, "from", fmt.Sprintf("%s (%s)", Date(c.NotBefore), away(c.NotBefore, d.Now)))
-	p.Field(column, "until", fmt.Sprintf("%s (%s)", Date(c.NotAfter), away(c.NotAfter, d.Now)))
+	if !c.NotBefore.IsZero() {
+		p.Field(column, "from", fmt.Sprintf("%s (%s)", Date(c.NotBefore), away(c.NotBefore, d.Now)))
+	}
+	if !c.NotAfter.IsZero() {
+		p.Field(column, "until", fmt.Sprintf("%s (%s)", Date(c.NotAfter), away(c.NotAfter, d.Now)))
+	}
 	p.Field(column, "serial", c.Serial)
 	key := keyType(c.PublicKey)
 	if c.PrivateKeyIndex > 0 {
@@ -258,7 +262,9 @@ func (d Inspection) crl(p *Page, r inspect.Report) {
 		p.Field(column, "issuer", fmt.Sprintf("object %d", c.IssuedByIndex))
 	}
 	p.Field(column, "number", c.Number)
-	p.Field(column, "from", fmt.Sprintf("%s (%s)", Date(c.ThisUpdate), away(c.ThisUpdate, d.Now)))
+	if !c.ThisUpdate.IsZero() {
+		p.Field(column, "from", fmt.Sprintf("%s (%s)", Date(c.ThisUpdate), away(c.ThisUpdate, d.Now)))
+	}
 	if c.NextUpdate != nil {
 		p.Field(column, "until", fmt.Sprintf("%s (%s)", Date(*c.NextUpdate), away(*c.NextUpdate, d.Now)))
 	}
