@@ -20,6 +20,7 @@ func consul() Consumer {
 		enforce:  consulEnforce,
 		restarts: consulRestarts,
 	}
+	c.unpack = consulUnpack
 	c.extra = func(h *Handover) (issue.Files, error) {
 		text, err := consulConfig(h)
 		return issue.Files{consulFile: {Data: text, Secret: true}}, err
@@ -29,6 +30,28 @@ func consul() Consumer {
 		return []node{secret("consul-connect-ca", h.Namespace, "Opaque", nil, node{{consulFile, string(text)}})}, err
 	}
 	return c
+}
+
+// consulUnpack takes the CA out of the configuration, where that is all there is: Consul
+// takes it for its root.
+func consulUnpack(f issue.Files) (issue.Files, error) {
+	if f["ca.crt"].Data != nil || f[consulFile].Data == nil {
+		return f, nil
+	}
+	var set struct {
+		Config struct{ PrivateKey, RootCert string }
+	}
+	if err := json.Unmarshal(f[consulFile].Data, &set); err != nil {
+		return nil, fmt.Errorf("%s: %w", consulFile, err)
+	}
+	if set.Config.RootCert == "" {
+		return nil, fmt.Errorf("%s: there is no Config.RootCert in it", consulFile)
+	}
+	out := issue.Files{"ca.crt": {Data: []byte(set.Config.RootCert)}, "ca-bundle.crt": {Data: []byte(set.Config.RootCert)}}
+	if set.Config.PrivateKey != "" {
+		out["ca.key"] = issue.File{Data: []byte(set.Config.PrivateKey), Secret: true}
+	}
+	return out, nil
 }
 
 // consulConfig has the key in it: Consul takes it in no other way.

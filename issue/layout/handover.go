@@ -81,6 +81,7 @@ type Consumer struct {
 	Keyless bool
 
 	parts    map[string]parts
+	unpack   func(f issue.Files) (issue.Files, error)
 	extra    func(h *Handover) (issue.Files, error)
 	objects  func(h *Handover) ([]node, error)
 	enforce  func(h *Handover) []enforcing
@@ -268,6 +269,12 @@ func encodeCRLs(crls [][]byte) []byte {
 // Read finds the CA in files that the consumer loads, whatever their scheme. The key
 // may be missing, and then is nil.
 func (c Consumer) Read(f issue.Files) (*Handover, error) {
+	if c.unpack != nil {
+		var err error
+		if f, err = c.unpack(f); err != nil {
+			return nil, err
+		}
+	}
 	schemes := slices.Clone(c.Schemes)
 	// Of schemes that share names, the one with the most of its files is meant.
 	slices.SortStableFunc(schemes, func(a, b string) int { return c.parts[b].found(f) - c.parts[a].found(f) })

@@ -1,8 +1,12 @@
 package layout
 
 import (
-	"github.com/meshpki/meshpki/issue"
+	"fmt"
 	"maps"
+	"slices"
+	"strings"
+
+	"github.com/meshpki/meshpki/issue"
 )
 
 const (
@@ -22,6 +26,7 @@ func spire() Consumer {
 	c := Consumer{
 		Name: "spire", Title: "SPIRE", Schemes: Plugins(), Namespace: "spire-server", parts: spireParts, restarts: spireRestarts,
 	}
+	c.unpack = upstreamUnpack
 	c.extra = func(h *Handover) (issue.Files, error) {
 		u := h.upstream()
 		if err := u.Validate(); err != nil {
@@ -50,6 +55,7 @@ func nginxMesh() Consumer {
 		Name: "nginx-service-mesh", Title: "NGINX Service Mesh", Schemes: Plugins(), Namespace: "nginx-mesh", parts: spireParts,
 		enforce: nginxMeshEnforce, restarts: nginxMeshRestarts,
 	}
+	c.unpack = upstreamUnpack
 	c.extra = func(h *Handover) (issue.Files, error) {
 		u := h.upstream()
 		for _, key := range []string{"namespace", "ca_cert_path"} {
@@ -64,6 +70,21 @@ func nginxMesh() Consumer {
 		return u.files(nginxConf, text), err
 	}
 	return c
+}
+
+// upstreamUnpack says of a CA that is kept elsewhere where that is.
+func upstreamUnpack(f issue.Files) (issue.Files, error) {
+	if f[spireChain].Data != nil {
+		return f, nil
+	}
+	for name, before := range map[string]string{spireConf: `UpstreamAuthority "`, nginxConf: "upstreamAuthority: "} {
+		_, rest, _ := strings.Cut(string(f[name].Data), before)
+		plugin := rest[:max(0, strings.IndexAny(rest, "\"\n"))]
+		if plugin != pluginDisk && slices.Contains(Plugins(), plugin) {
+			return nil, fmt.Errorf("the CA is kept elsewhere: %s has the plugin %s sign, and no CA is in these files", name, plugin)
+		}
+	}
+	return f, nil
 }
 
 // upstream is how the server gets at its CA: for files, by the names that they have here.

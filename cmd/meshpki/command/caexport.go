@@ -217,7 +217,7 @@ func (x *handing) fitting() (file.Authority, error) {
 		}
 	}
 	switch {
-	case len(fit) == 1:
+	case len(fit) == 1, len(fit) > 1 && x.consumer.Keyless: // of which it gets the roots alone
 		return fit[0], nil
 	case len(fit) == 0 && len(near) == 1:
 		return near[0], nil // judge says what is wrong with it
