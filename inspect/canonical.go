@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"crypto/sha256"
 	"encoding/asn1"
 	"slices"
 	"strings"
@@ -43,11 +44,22 @@ func canonicalRDNs(der []byte) (rdns []string, ok bool) {
 // canonicalName is all of canonicalRDNs in one string.
 func canonicalName(der []byte) string {
 	rdns, _ := canonicalRDNs(der)
+	return joinRDNs(rdns)
+}
+
+// joinRDNs is one string for a list of canonical parts, of a long one its hash: a
+// search compares names so often that a name of a megabyte must cost no more than others.
+func joinRDNs(rdns []string) string {
+	const long = 256
 	var b strings.Builder
 	for _, r := range rdns {
 		b.WriteString(lengthed(r))
 	}
-	return b.String()
+	if b.Len() <= long {
+		return b.String()
+	}
+	sum := sha256.Sum256([]byte(b.String()))
+	return "#" + string(sum[:]) // no length begins like that
 }
 
 // lengthed puts the length of a string before it, so that no two lists of strings

@@ -205,6 +205,10 @@ func keyRank(child, parent *node) int {
 func plainError(err error) string { return strings.TrimPrefix(err.Error(), "x509: ") }
 
 func searchLimit(c *node) Finding {
-	return ruleSearchLimit.broken(c.name(), "the search for a path was given up at "+quoted(c.name())+": the path is too long, or there are too many of the same name",
+	return searchLimitOf(c, "the path is too long, or there are too many of the same name")
+}
+
+func searchLimitOf(c *node, why string) Finding {
+	return ruleSearchLimit.broken(c.name(), "the search for a path was given up at "+quoted(c.name())+": "+why,
 		"give only the intermediates that belong to "+quoted(c.name()))
 }

@@ -70,7 +70,7 @@ func (v *Verifier) vouching(own string, target *x509.Certificate, between []*x50
 			continue
 		}
 		p := v.peer(domain)
-		p.work, p.names = 0, 0
+		p.work, p.names, p.policies = 0, 0, 0
 		n, _ := p.node(target)
 		if s := p.search(n, p.with(between)); len(s.found) > 0 {
 			return domain

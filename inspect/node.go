@@ -25,6 +25,8 @@ type node struct {
 	policies    policyNode
 	points      []distributionPoint
 	unread      bool      // by crypto/x509: see ReadCertificate
+	called      string    // its name, once it was asked for
+	told        *Member   // likewise
 	flaws       []Finding // extensions that this package must understand and cannot
 	unknown     string    // the first critical extension that is not understood, as an OID
 }
@@ -49,7 +51,7 @@ var understood = map[string]func(n *node, value []byte) error{
 func newNode(c *x509.Certificate) *node {
 	n := &node{Certificate: c, issuer: canonicalName(c.RawIssuer)}
 	n.rdns, _ = canonicalRDNs(c.RawSubject)
-	n.subject = canonicalName(c.RawSubject)
+	n.subject = joinRDNs(n.rdns)
 	n.selfIssued = n.subject == n.issuer
 	n.policies = noPolicies
 	if f, refused := refusedCertificate(c); refused {
@@ -104,7 +106,22 @@ func arcOf(oid asn1.ObjectIdentifier) string {
 // isCA tells whether it says that it is a CA (RFC 5280, Section 4.2.1.9).
 func (n *node) isCA() bool { return isCA(n.Certificate) }
 
-func (n *node) name() string { return shortName(n.Certificate) }
+// name is what a person calls it.
+func (n *node) name() string {
+	if n.called == "" {
+		n.called = shortName(n.Certificate)
+	}
+	return n.called
+}
+
+// member is the certificate as a path tells of it.
+func (n *node) member() Member {
+	if n.told == nil {
+		c := n.Certificate
+		n.told = &Member{Name: n.name(), Subject: nameOr(c.RawSubject), Fingerprint: fingerprint(c.Raw), NotAfter: c.NotAfter.UTC()}
+	}
+	return *n.told
+}
 
 func readAltNames(n *node, value []byte) (err error) {
 	n.names, err = readGeneralNames(value)

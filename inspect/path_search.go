@@ -10,12 +10,13 @@ import (
 // search short however hostile the certificates are; where one is met there is no
 // path.
 const (
-	maxPaths     = 16    // that hold and are told
-	maxPathLen   = 40    // certificates in one
-	maxSteps     = 60000 // from a certificate to one that may have issued it
-	maxJudged    = 400   // whole paths that do not hold
-	maxLinkWork  = 8000  // signatures, in units of checkCost
-	maxNameTests = 1 << 20
+	maxPaths     = 16      // that hold and are told
+	maxPathLen   = 40      // certificates in one
+	maxSteps     = 60000   // from a certificate to one that may have issued it
+	maxJudged    = 400     // whole paths that do not hold
+	maxLinkWork  = 8000    // signatures, in units of checkCost
+	maxNameTests = 1 << 20 // comparisons of names with constraints
+	maxPolicies  = 1 << 20 // policies and mappings followed
 )
 
 // search looks for the paths from one target to the roots, depth first. What was

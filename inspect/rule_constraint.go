@@ -44,7 +44,7 @@ func (v *Verifier) refusedName(ca, c *node) (why string, refused bool) {
 	}
 	for _, n := range names {
 		permitted, excluded := ca.trees.permitted[n.kind], ca.trees.excluded[n.kind]
-		if v.names += len(permitted) + len(excluded); v.names > 4*maxNameTests {
+		if v.names += len(permitted) + len(excluded); v.names > 2*maxNameTests {
 			v.names = tooManyNames
 			return "", true
 		}

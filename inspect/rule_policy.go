@@ -262,6 +262,12 @@ func policyDER(dotted string) string {
 }
 
 func checkPolicies(p *path) (Finding, bool) {
+	for _, c := range p.chain {
+		p.v.policies += len(c.policies.list) + len(c.policies.mappings)
+	}
+	if p.v.policies > maxPolicies {
+		return searchLimitOf(p.chain[0], "there are so many certificate policies and mappings above it that they are not followed"), false
+	}
 	at, why := policyFault(p.chain, p.o.Policies)
 	if at < 0 {
 		return Finding{}, true

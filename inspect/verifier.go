@@ -10,19 +10,20 @@ import (
 // Verifier answers for many targets by the same options. It remembers what it has
 // read and which signatures hold; use one for each goroutine.
 type Verifier struct {
-	o     Options
-	nodes map[string]*node   // by DER
-	above map[string][]*node // the options' roots and intermediates, by subject
-	fit   map[*node]bool     // whether it may issue at all
-	links map[linkKey]linkState
-	keys  map[signedBy]linkState // the same by the key that may have signed
-	lists map[signedCRL]linkState
-	work  int // of signature checks for the target at hand, in units of checkCost
-	names int // comparisons of names with constraints for the target at hand
-	pools opinionPools
-	depth int // of the search for those who signed a CRL
-	asked map[*node]bool
-	peers map[string]*Verifier // of the options' bundles, by trust domain
+	o        Options
+	nodes    map[string]*node   // by DER
+	above    map[string][]*node // the options' roots and intermediates, by subject
+	fit      map[*node]bool     // whether it may issue at all
+	links    map[linkKey]linkState
+	keys     map[signedBy]linkState // the same by the key that may have signed
+	lists    map[signedCRL]linkState
+	work     int // of signature checks for the target at hand, in units of checkCost
+	names    int // comparisons of names with constraints for the target at hand
+	policies int // policies and mappings followed for the target at hand
+	pools    opinionPools
+	depth    int // of the search for those who signed a CRL
+	asked    map[*node]bool
+	peers    map[string]*Verifier // of the options' bundles, by trust domain
 }
 
 type linkKey struct{ child, parent *node }

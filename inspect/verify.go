@@ -150,7 +150,7 @@ func (v *Verifier) verify(source string, target *x509.Certificate, between []*x5
 		SPIFFEID:    e.names.SPIFFEID().String(),
 		Findings:    []Finding{},
 	}
-	v.work, v.names = 0, 0
+	v.work, v.names, v.policies = 0, 0, 0
 	n, _ := v.node(target)
 	s := v.search(n, v.with(between))
 	s.came = between
@@ -210,10 +210,7 @@ func (p *path) told(findings []Finding) Path {
 		t.Checks = p.checks(findings)
 	}
 	for _, n := range p.chain {
-		c := n.Certificate
-		t.Certificates = append(t.Certificates, Member{
-			Name: shortName(c), Subject: nameOr(c.RawSubject), Fingerprint: fingerprint(c.Raw), NotAfter: c.NotAfter.UTC(),
-		})
+		t.Certificates = append(t.Certificates, n.member())
 	}
 	return t
 }
