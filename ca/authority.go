@@ -39,6 +39,21 @@ type Previewer interface {
 	Preview(ctx context.Context, req Request) (*x509.Certificate, error)
 }
 
+// Foreteller is implemented by a Previewer that knows of parts of a certificate who
+// decides them and what for; it is found by assertion.
+type Foreteller interface {
+	// Foretell tells that of what would be certified for a request.
+	Foretell(ctx context.Context, req Request) ([]Foretold, error)
+}
+
+// Foretold is what an authority foretells of a part of a certificate.
+type Foretold struct {
+	// Part is named as in issue.Difference, or in other words of its own.
+	Part string
+	// Value is what it will be; "" where the preview shows it.
+	Value, Why, Citation string
+}
+
 // Request is what an authority is asked for.
 type Request struct {
 	// CSR is a PKCS#10 request in DER. Its key and its proof of possession are

@@ -166,17 +166,36 @@ func (i *Issuer) Preview(ctx context.Context, req Request) (*x509.Certificate, e
 	if err != nil {
 		return nil, err
 	}
-	return i.pretend(template, csr.PublicKey)
+	return pretend(template, i.Certificate, csr.PublicKey)
 }
 
-// pretend signs a template in this CA's name by a key that is thrown away.
-func (i *Issuer) pretend(template *x509.Certificate, pub crypto.PublicKey) (*x509.Certificate, error) {
+// Foresee shows what an authority elsewhere would make of a request, in its issuer's
+// name and signed by a key that is thrown away. change, unless it is nil, makes of it
+// what the authority makes otherwise.
+func Foresee(req Request, issuer *x509.Certificate, notBefore, notAfter time.Time, change func(*x509.Certificate)) (*x509.Certificate, error) {
+	csr, err := ParseCSR(req.CSR)
+	if err != nil {
+		return nil, err
+	}
+	template, err := leafTemplate(req, csr, notBefore, notAfter)
+	if err != nil {
+		return nil, err
+	}
+	template.AuthorityKeyId = issuer.SubjectKeyId
+	if change != nil {
+		change(template)
+	}
+	return pretend(template, issuer, csr.PublicKey)
+}
+
+// pretend signs a template in a CA's name by a key that is thrown away.
+func pretend(template, issuer *x509.Certificate, pub crypto.PublicKey) (*x509.Certificate, error) {
 	stranger, err := NewKey(ECP256)
 	if err != nil {
 		return nil, err
 	}
 	// Without a public key the parent is not held against the key that signs.
-	parent := *i.Certificate
+	parent := *issuer
 	parent.PublicKey = nil
 	return sign(template, &parent, pub, stranger)
 }

@@ -104,7 +104,7 @@ func (i *Issuer) PreviewCA(ctx context.Context, spec Spec, pub crypto.PublicKey)
 	if err != nil {
 		return nil, err
 	}
-	return i.pretend(template, pub)
+	return pretend(template, i.Certificate, pub)
 }
 
 // CheckCA holds a CA certificate that somebody else signed against what was wanted:

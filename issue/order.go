@@ -155,17 +155,23 @@ func (o *Order) Seal() error {
 }
 
 // Preview is Obtain for an authority that can show what it would certify; the key
-// that it is made for is thrown away. Where the authority cannot, it gives nil.
-func Preview(ctx context.Context, authority ca.Authority, o Order) (*x509.Certificate, error) {
+// that it is made for is thrown away. Where the authority cannot, it gives nil. With it
+// comes what the authority foretells of its parts, where it does.
+func Preview(ctx context.Context, authority ca.Authority, o Order) (*x509.Certificate, []ca.Foretold, error) {
 	p, ok := authority.(ca.Previewer)
 	if !ok {
-		return nil, nil
+		return nil, nil, nil
 	}
 	req, _, err := o.request()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return p.Preview(ctx, req)
+	leaf, err := p.Preview(ctx, req)
+	if f, ok := authority.(ca.Foreteller); ok && err == nil {
+		told, err := f.Foretell(ctx, req)
+		return leaf, told, err
+	}
+	return leaf, nil, err
 }
 
 // TokenOf makes the idempotency token of an order from what identifies it: the

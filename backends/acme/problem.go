@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -40,7 +41,7 @@ func (a *Authority) said(doing string, err error) error {
 		return a.problem(doing, p)
 	}
 	if untrusted, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return fmt.Errorf("%s %s: its certificate is not trusted: %w", doing, a.directory, untrusted.Err)
+		return fmt.Errorf("%s %s: its certificate is not trusted (%w): caCert of the backend's entry names a file with the roots that it is trusted by", doing, a.directory, untrusted.Err)
 	}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -48,7 +49,11 @@ func (a *Authority) said(doing string, err error) error {
 	case errors.Is(err, errLong):
 		return fmt.Errorf("%s %s: %w", doing, a.directory, errLong)
 	}
-	return fmt.Errorf("%s %s: %w: %s", doing, a.directory, ca.ErrAway, short(err.Error()))
+	what := err.Error()
+	if u, ok := errors.AsType[*url.Error](err); ok { // without the client's own words around it
+		what = u.Err.Error()
+	}
+	return fmt.Errorf("%s %s: %w: %s", doing, a.directory, ca.ErrAway, short(what))
 }
 
 // problem is the error for what a server answered.

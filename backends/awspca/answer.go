@@ -100,14 +100,35 @@ func said(err error) string {
 		}
 		return code
 	}
+	if sent, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
+		return "it cannot be reached: " + sent.Err.Error()
+	}
 	text := err.Error()
 	if o, ok := errors.AsType[*smithy.OperationError](err); ok {
 		text = o.Err.Error()
 	}
 	if _, why, ok := strings.Cut(text, "get credentials: "); ok {
-		return "there are no AWS credentials: " + why
+		return "there are no AWS credentials that do: environment variables, a profile, SSO, a web identity, or the role of a machine or a pod would give them; the last one tried says: " + why
 	}
 	return text
+}
+
+// remedies are what helps against errors that say too little of it.
+var remedies = map[string]string{
+	"ResourceNotFoundException":    "is the ARN the right one, with its region and its account?",
+	"InvalidSignatureException":    "the secret key is not that of the access key, or the region is another, or this machine's clock is wrong",
+	"UnrecognizedClientException":  "the access key is not known in this partition of AWS, or was taken away",
+	"ExpiredTokenException":        "these credentials have ended: log in again (aws sso login), or have them given out anew",
+	"IncompleteSignatureException": "the credentials are damaged",
+}
+
+// remedy is what helps against an error, after what is said of it; "" where nothing is known.
+func remedy(err error) string {
+	api, ok := errors.AsType[smithy.APIError](err)
+	if !ok || remedies[api.ErrorCode()] == "" {
+		return ""
+	}
+	return "; " + remedies[api.ErrorCode()]
 }
 
 // forbiddenError is the refusal for want of a right.
@@ -135,7 +156,7 @@ func (a *Authority) told(operation, template string, err error) error {
 	case refused, already:
 		return &ca.Refusal{What: operation + " at AWS Private CA", Why: said(err)}
 	}
-	return fmt.Errorf("%s at AWS Private CA: %s", operation, said(err))
+	return fmt.Errorf("%s at AWS Private CA: %s%s", operation, said(err), remedy(err))
 }
 
 // stateRemedy says what helps against a state.

@@ -39,6 +39,9 @@ func connect(ctx context.Context, region string, perSecond float64, transport ht
 		options = append(options, config.WithHTTPClient(&http.Client{Transport: transport}))
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
+	if missing, ok := errors.AsType[config.SharedConfigProfileNotExistError](err); ok {
+		return nil, fmt.Errorf("read the AWS configuration: there is no profile %q in it, which AWS_PROFILE names", missing.Profile)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the AWS configuration: %w", err)
 	}

@@ -30,6 +30,7 @@ type issued struct {
 	record  issue.Record
 	asked   time.Time // the end that was asked for
 	leftOut []ca.Name
+	told    []ca.Foretold // by the authority, of what would be made
 	due     time.Time
 }
 
@@ -164,7 +165,7 @@ func (j *job) plan(ctx context.Context) (*issued, error) {
 		return nil, err
 	}
 	order.CSR = j.csr
-	leaf, err := issue.Preview(ctx, authority, order)
+	leaf, told, err := issue.Preview(ctx, authority, order)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +173,7 @@ func (j *job) plan(ctx context.Context) (*issued, error) {
 		return nil, usagef("backend %q cannot show what it would sign", j.backend)
 	}
 	return &issued{j: j, state: "planned", chain: []*x509.Certificate{leaf}, record: j.record, asked: order.Validity.NotAfter,
-		leftOut: leftOut, due: j.policy().DueAt(leaf.NotBefore, leaf.NotAfter)}, nil
+		leftOut: leftOut, told: told, due: j.policy().DueAt(leaf.NotBefore, leaf.NotAfter)}, nil
 }
 
 func (j *job) policy() renew.Policy { return renew.Policy{Percent: j.record.RenewAt} }

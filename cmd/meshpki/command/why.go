@@ -49,7 +49,24 @@ func (i *issued) partsOf() []ui.IssuedPart {
 	w.usages()
 	w.times()
 	w.rest()
+	w.foretold()
 	return w.parts
+}
+
+// foretold is what an authority elsewhere decides: it knows better.
+func (w *why) foretold() {
+	rows := map[string]string{issue.PartSubject: "subject", issue.PartUsage: "key usage", issue.PartEKU: "purposes", issue.PartBegin: "from", issue.PartEnd: "until",
+		issue.PartChain: "issuer"}
+	for _, t := range w.i.told {
+		name := cmp.Or(rows[t.Part], t.Part)
+		at := slices.IndexFunc(w.parts, func(p ui.IssuedPart) bool { return p.Part == name })
+		if at < 0 {
+			w.add(name, t.Value, t.Why, t.Citation)
+			continue
+		}
+		p := &w.parts[at]
+		p.Value, p.Why, p.Citation = cmp.Or(t.Value, p.Value), t.Why, cmp.Or(t.Citation, p.Citation)
+	}
 }
 
 func (w *why) names() {
