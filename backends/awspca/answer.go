@@ -56,6 +56,9 @@ var kinds = map[string]kind{
 
 // kindOf tells what an error means.
 func kindOf(err error) kind {
+	if _, ok := uncredited(err); ok {
+		return failed // whatever another service has answered
+	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		if k, known := kinds[api.ErrorCode()]; known {
 			return k
@@ -80,12 +83,21 @@ func kindOf(err error) kind {
 	return failed
 }
 
-// unreached tells a request whose answer did not come, or not whole, from one that
-// was never made for want of credentials.
-func unreached(err error) bool {
-	if text := err.Error(); strings.Contains(text, "get credentials") || strings.Contains(text, "get identity") {
-		return false
+// uncredited tells a request that was never made, for want of credentials, and says
+// why: STS, SSO and others that hand them out have errors of the same names.
+func uncredited(err error) (why string, ok bool) {
+	if err == nil {
+		return "", false
 	}
+	_, why, ok = strings.Cut(err.Error(), "get credentials: ")
+	if !ok {
+		_, why, ok = strings.Cut(err.Error(), "get identity: ")
+	}
+	return strings.Join(strings.Fields(why), " "), ok
+}
+
+// unreached tells a request whose answer did not come, or not whole.
+func unreached(err error) bool {
 	_, unsent := errors.AsType[*smithyhttp.RequestSendError](err)
 	_, unread := errors.AsType[*smithy.DeserializationError](err)
 	return unsent || unread
@@ -93,6 +105,9 @@ func unreached(err error) bool {
 
 // said is what the service says of an error, without the SDK's own words around it.
 func said(err error) string {
+	if why, ok := uncredited(err); ok {
+		return "there are no AWS credentials that do: environment variables, a profile, SSO, a web identity, or the role of a machine or a pod would give them; the last one tried says: " + why
+	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		code := strings.TrimSuffix(api.ErrorCode(), "Exception")
 		if m := strings.TrimSuffix(api.ErrorMessage(), "."); m != "" {
@@ -106,9 +121,6 @@ func said(err error) string {
 	text := err.Error()
 	if o, ok := errors.AsType[*smithy.OperationError](err); ok {
 		text = o.Err.Error()
-	}
-	if _, why, ok := strings.Cut(text, "get credentials: "); ok {
-		return "there are no AWS credentials that do: environment variables, a profile, SSO, a web identity, or the role of a machine or a pod would give them; the last one tried says: " + why
 	}
 	return text
 }
@@ -124,6 +136,9 @@ var remedies = map[string]string{
 
 // remedy is what helps against an error, after what is said of it; "" where nothing is known.
 func remedy(err error) string {
+	if _, ok := uncredited(err); ok {
+		return ""
+	}
 	api, ok := errors.AsType[smithy.APIError](err)
 	if !ok || remedies[api.ErrorCode()] == "" {
 		return ""
