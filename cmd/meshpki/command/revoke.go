@@ -29,6 +29,7 @@ func revokeCommand() *command {
 		exits:    exitsOf(codeDone, codeFailed, codeUsage, codeNo),
 		flags: common(
 			text("reason", "why: `"+strings.Join(ca.ReasonNames(), "|")+"` (default unspecified)"),
+			text("backend", "the authority elsewhere that signed it, a `REF`, where the ledger does not know it"),
 		),
 		run: runRevoke,
 	}

@@ -1,0 +1,118 @@
+//go:build integration && linux
+
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// acmeFront stands before an ACME server: it notes what is asked, and can break the
+// renewal information.
+type acmeFront struct {
+	mu     sync.Mutex
+	asked  []string // paths of what was asked for with GET
+	posted []string // what was signed, decoded
+	broken string   // "", "503" or "silent"
+}
+
+// front has a server asked through such a one.
+func (s *acmeServer) front() *acmeFront {
+	s.t.Helper()
+	f := &acmeFront{}
+	behind, err := url.Parse(s.directory)
+	must(s.t, err)
+	proxy := &httputil.ReverseProxy{
+		// The server makes its URLs from the name that it was called by.
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host = behind.Scheme, behind.Host
+			r.Out.Host = r.In.Host
+		},
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
+	}
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		switch broken := f.note(r, body); {
+		case broken == "503":
+			w.Header().Set("Retry-After", "7200")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case broken == "silent":
+			<-r.Context().Done()
+		default:
+			proxy.ServeHTTP(w, r)
+		}
+	}))
+	s.t.Cleanup(server.Close)
+	s.caCert = filepath.Join(s.t.TempDir(), "front.pem")
+	writeFile(s.t, s.caCert, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	s.directory = server.URL + behind.Path
+	return f
+}
+
+// note writes down what is asked, and tells how it is to be broken.
+func (f *acmeFront) note(r *http.Request, body []byte) (broken string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r.Method != http.MethodPost {
+		f.asked = append(f.asked, r.URL.Path)
+		if strings.Contains(r.URL.Path, "renewalInfo") {
+			return f.broken
+		}
+		return ""
+	}
+	var signed struct{ Payload string }
+	if json.Unmarshal(body, &signed) == nil {
+		payload, _ := base64.RawURLEncoding.DecodeString(signed.Payload)
+		f.posted = append(f.posted, r.URL.Path+" "+string(payload))
+	}
+	return ""
+}
+
+func (f *acmeFront) breaks(how string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.broken = how
+}
+
+// renewals counts the requests for renewal information; replaced lists what orders
+// said that they replace.
+func (f *acmeFront) renewals() (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, path := range f.asked {
+		if strings.Contains(path, "renewalInfo") {
+			n++
+		}
+	}
+	return n
+}
+
+func (f *acmeFront) replaced(t *testing.T) (out []string) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.posted {
+		_, payload, _ := strings.Cut(p, " ")
+		var order struct {
+			Identifiers []any
+			Replaces    string
+		}
+		if json.Unmarshal([]byte(payload), &order) == nil && len(order.Identifiers) > 0 {
+			out = append(out, order.Replaces)
+		}
+	}
+	return out
+}
