@@ -428,6 +428,9 @@ func (i *issued) document() ui.IssuedService {
 	_, d.Purposes = ca.UsageNames(leaf.KeyUsage, leaf.ExtKeyUsage)
 	if i.state == "planned" {
 		d.Parts = i.partsOf()
+		if slices.ContainsFunc(i.told, func(t ca.Foretold) bool { return t.Part == issue.PartEnd && t.Value != "" }) {
+			d.NotBefore, d.NotAfter, d.Due = time.Time{}, time.Time{}, time.Time{}
+		}
 	}
 	for _, to := range i.j.shown {
 		place := ui.IssuedPlace{To: to}

@@ -94,7 +94,11 @@ func (d Issued) Text(p *Page) {
 		p.Field(column, "subject", Clean(orNothing(s.Subject)))
 	}
 	p.Field(column, "use", useOf(s))
-	p.Field(column, "until", fmt.Sprintf("%s (%s); due for renewal %s", Date(s.NotAfter), Span(s.NotAfter.Sub(d.Now)), Relative(s.Due, d.Now)))
+	if s.NotAfter.IsZero() { // planned, and not ours to say
+		p.Field(column, "until", "its authority decides, and so when it is due for renewal")
+	} else {
+		p.Field(column, "until", fmt.Sprintf("%s (%s); due for renewal %s", Date(s.NotAfter), Span(s.NotAfter.Sub(d.Now)), Relative(s.Due, d.Now)))
+	}
 	if s.Serial != "" {
 		p.Field(column, "serial", fmt.Sprintf("%s, signed by %s", ShortHex(s.Serial), Clean(s.IssuerName)))
 	} else {
@@ -235,7 +239,11 @@ func (d IssuedMany) Text(p *Page) {
 		case "fresh":
 			cells = append(cells, "due "+Relative(s.Due, d.Now))
 		default:
-			cells = append(cells, "until "+Date(s.NotAfter))
+			until := "until " + Date(s.NotAfter)
+			if s.NotAfter.IsZero() {
+				until = "until its authority decides"
+			}
+			cells = append(cells, until)
 		}
 		rows = append(rows, Row{Good, cells})
 	}
