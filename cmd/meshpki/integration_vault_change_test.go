@@ -25,6 +25,46 @@ func (r *vaultRun) read(name string) []byte {
 	return data
 }
 
+func (r *vaultRun) put(name, text string) {
+	r.t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *vaultRun) readFile(name string) []byte {
+	r.t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return data
+}
+
+// daemonFor lets a daemon log until it is ready, as JSON.
+func (r *vaultRun) daemonFor() {
+	r.t.Helper()
+	c := r.command("renew", "--daemon", "--log-format", "json")
+	logged := filepath.Join(r.dir, "pki", "daemon.log")
+	f, err := os.Create(logged)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer f.Close()
+	c.Stdout, c.Stderr = f, f
+	if err := c.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	defer func() { _ = c.Process.Kill(); _ = c.Wait() }()
+	for range 600 {
+		if bytes.Contains(r.readFile(logged), []byte(`"ready"`)) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	r.t.Errorf("the daemon is not ready:\n%s", r.readFile(logged))
+}
+
 // any runs what may end with any code.
 func (r *vaultRun) any(args ...string) string {
 	out, _ := r.command(args...).CombinedOutput()
