@@ -14,6 +14,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -130,6 +131,22 @@ func (l *Ledger) Record(ctx context.Context, e ca.Entry) error {
 	return <-mine.done
 }
 
+// gather waits a moment for others where many come, for as long as some do: those that
+// come during an append wait for the whole of it.
+func (l *Ledger) gather() {
+	const crowd, enough, moment, longest = 8, 96, 2 * time.Millisecond, 16
+	for n, rounds := crowd-1, 0; rounds < longest; rounds++ {
+		l.mu.Lock()
+		now := len(l.queue)
+		l.mu.Unlock()
+		if now <= n || now >= enough {
+			return
+		}
+		n = now
+		time.Sleep(moment)
+	}
+}
+
 // leave takes an entry out of the queue, because of err; or, if somebody records
 // it already, gives what comes of that.
 func (l *Ledger) leave(mine *waiting, err error) error {
@@ -169,6 +186,7 @@ func (l *Ledger) lead(ctx context.Context) error {
 	if err := l.checkCopy(w.Log); err != nil {
 		return err
 	}
+	l.gather()
 	l.mu.Lock()
 	all := l.queue
 	l.queue = nil

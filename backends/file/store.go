@@ -248,8 +248,10 @@ func (s *Store) save(ctx context.Context, set issue.Set, was issue.Version, owne
 	if err := settle(root, made, shared); err != nil {
 		return "", errors.Join(fmt.Errorf("cannot be written: %w", bare(err)), done.undo())
 	}
-	// What is kept too long for want of a working disk waits for the next time.
-	_ = keep(root, gen, old, set).sync(shared)
+	if !made.New() {
+		// What is kept too long for want of a working disk waits for the next time.
+		_ = keep(root, gen, old, set).sync(shared)
+	}
 	return issue.Version(gen), made.Close()
 }
 

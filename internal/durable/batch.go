@@ -86,6 +86,39 @@ func (n NewFile) write(f *os.File) error {
 	return nil
 }
 
+// mostAlone is how many files are synced each for itself, where they could be synced
+// with their file system.
+const mostAlone = 3
+
+// SyncFiles syncs files of one file system, and their names.
+func SyncFiles(names []string) (err error) {
+	var open []*os.File
+	defer func() {
+		for _, f := range open {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	for _, name := range names {
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		open = append(open, f)
+		startWriteback(f)
+	}
+	if len(open) > mostAlone {
+		if whole, err := syncTogether(open); whole {
+			return err
+		}
+	}
+	for i, f := range open {
+		if err := errors.Join(f.Sync(), SyncName(names[i])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // SyncAll syncs open files. It hands all of them to the disk before it waits for
 // any, as CreateAll does.
 func SyncAll(files ...*os.File) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"sync"
+	"time"
 )
 
 // Convoy lets many writers on one file system wait for the disk together: one sync
@@ -47,7 +48,7 @@ func (c *Convoy) Join(root *os.Root) *Shared {
 	defer c.mu.Unlock()
 	s, known := c.shared[device]
 	if !known && c.shared != nil {
-		s = newShared(root)
+		s = newShared(root, device)
 		c.shared[device] = s
 	}
 	if s == nil || s.broken() {
@@ -86,12 +87,12 @@ type Shared struct {
 }
 
 // newShared opens what the syncs go through; nil where that cannot be had.
-func newShared(root *os.Root) *Shared {
+func newShared(root *os.Root, device uint64) *Shared {
 	dir, err := root.Open(".")
 	if err != nil {
 		return nil
 	}
-	if !syncsWhole(dir) {
+	if !syncsWhole(dir, device) {
 		_ = dir.Close() // nothing was written through it
 		return nil
 	}
@@ -102,6 +103,22 @@ func (s *Shared) broken() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.failed != nil
+}
+
+// gather waits a moment for others, for as long as some come: a sync for a few keeps
+// the many that come during it waiting.
+func (s *Shared) gather() {
+	const enough, moment, longest = 128, 2 * time.Millisecond, 16
+	for n, rounds := 0, 0; rounds < longest; rounds++ {
+		s.mu.Lock()
+		now := len(s.waiting)
+		s.mu.Unlock()
+		if now == n || now >= enough {
+			return
+		}
+		n = now
+		time.Sleep(moment)
+	}
 }
 
 // Sync returns once all that was written on the file system before is on the disk.
@@ -123,6 +140,7 @@ func (s *Shared) Sync() error {
 		return err
 	default:
 	}
+	s.gather()
 	s.mu.Lock()
 	all, err := s.waiting, s.failed
 	s.waiting = nil

@@ -96,3 +96,23 @@ func TestConvoyJoin(t *testing.T) {
 		t.Error("a convoy at its end takes others")
 	}
 }
+
+func TestSyncFiles(t *testing.T) {
+	dir := t.TempDir()
+	var names []string
+	for _, name := range []string{"a", "b", "c", "d", "e"} {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	for n := range names {
+		if err := SyncFiles(names[:n+1]); err != nil {
+			t.Errorf("%d files: %v", n+1, err)
+		}
+	}
+	if err := SyncFiles(append(names, filepath.Join(dir, "gone"))); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("one that is not there: %v", err)
+	}
+}

@@ -129,6 +129,9 @@ func Mkdir(root *os.Root, name string, mode fs.FileMode) (*os.Root, error) {
 	return nil, errors.Join(err, root.Remove(name))
 }
 
+// New tells whether the directory itself was made: there was nothing in it.
+func (m *Made) New() bool { return len(m.all) > 0 }
+
 // Sync makes the new directories durable under their names.
 func (m *Made) Sync() error {
 	var errs []error

@@ -127,32 +127,25 @@ func (w *Writer) syncRange(from, to int64) error {
 	if from >= to {
 		return nil
 	}
+	var names []string
 	for level := entriesLevel; level == entriesLevel || to>>(height*level) > 0; level++ {
 		shift := height * max(level, 0)
 		for n := from >> shift / width; n*width < to>>shift; n++ {
 			name := tilePath(level, n, int(min(width, to>>shift-n*width)))
-			err := syncFile(w.Log.path(name))
+			_, err := os.Lstat(w.Log.path(name))
 			if errors.Is(err, fs.ErrNotExist) {
-				if _, name, err = w.Log.read(level, n, int(min(width, to>>shift-n*width))); err == nil {
-					err = syncFile(w.Log.path(name))
-				}
+				_, name, err = w.Log.read(level, n, int(min(width, to>>shift-n*width)))
 			}
 			if err != nil {
 				return fmt.Errorf("sync the log: %w", err)
 			}
+			names = append(names, w.Log.path(name))
 		}
 	}
-	return errors.Join(syncFile(w.Log.path(checkpointName)))
-}
-
-// syncFile syncs a file and its name.
-func syncFile(name string) error {
-	f, err := os.OpenFile(name, os.O_RDWR, 0)
-	if err != nil {
-		return err
+	if err := durable.SyncFiles(append(names, w.Log.path(checkpointName))); err != nil {
+		return fmt.Errorf("sync the log: %w", err)
 	}
-	err = f.Sync()
-	return errors.Join(err, f.Close(), durable.SyncName(name))
+	return nil
 }
 
 // load gives the log's end: what this writer remembers, if nobody else has written

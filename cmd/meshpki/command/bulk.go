@@ -58,7 +58,7 @@ func newBulk(k *care) (*bulk, error) {
 }
 
 // bulkMemory is what issue --file keeps within, however many services there are.
-const bulkMemory = 120 << 20
+const bulkMemory = 104 << 20
 
 // frugal trades time for memory until it is undone, unless GOMEMLIMIT or GOGC says otherwise.
 func (c *call) frugal() (undo func()) {
