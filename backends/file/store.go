@@ -190,6 +190,9 @@ func (s *Store) Save(ctx context.Context, set issue.Set, was issue.Version) (iss
 	}
 	for {
 		v, err := s.save(ctx, set, was, owner)
+		if err != nil {
+			durable.ConvoyOf(ctx).Bad()
+		}
 		if !errors.Is(err, errGone) || ctx.Err() != nil {
 			return v, err
 		}

@@ -25,7 +25,7 @@ func (s *Store) Prepare(ctx context.Context, set issue.Set) error {
 	if err != nil {
 		return err
 	}
-	root, err := durable.OpenRoot(s.path, owner.trusted())
+	root, err := durable.ConvoyOf(ctx).OpenRoot(s.path, owner.trusted())
 	if errors.Is(err, fs.ErrNotExist) {
 		return s.prepareParent(owner)
 	}
@@ -36,8 +36,11 @@ func (s *Store) Prepare(ctx context.Context, set issue.Set) error {
 		return err
 	}
 	defer root.Close()
-	if err := writable(root); err != nil {
-		return err
+	if convoy := durable.ConvoyOf(ctx); !convoy.Tried(root) {
+		if err := writable(root); err != nil {
+			return err
+		}
+		convoy.Good(root)
 	}
 	_, err = look(root, set)
 	return err

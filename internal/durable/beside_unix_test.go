@@ -70,3 +70,40 @@ func TestBesideEachOther(t *testing.T) {
 		}
 	}
 }
+
+// One trial counts for a while for what is on the same file system, not for what its
+// modes keep closed, and not once something has failed.
+func TestTried(t *testing.T) {
+	ctx, end := Together(t.Context())
+	defer end()
+	c, root := ConvoyOf(ctx), openRoot(t, t.TempDir())
+	if c.Tried(root) {
+		t.Error("nothing has been tried")
+	}
+	c.Good(root)
+	first := c.Tried(root)
+	if !first && mayWrite(root) {
+		t.Error("a trial does not count")
+	}
+	c.Bad()
+	if c.Tried(root) {
+		t.Error("it counts although something has failed")
+	}
+	c.Good(root)
+	for range mostTried {
+		c.Tried(root)
+	}
+	if c.Tried(root) {
+		t.Error("it counts for ever")
+	}
+	if os.Geteuid() == 0 {
+		return
+	}
+	c.Good(root)
+	if err := os.Chmod(root.Name(), 0o500); err != nil {
+		t.Fatal(err)
+	}
+	if c.Tried(root) {
+		t.Error("what is closed counts as tried")
+	}
+}

@@ -15,6 +15,7 @@ type Convoy struct {
 	mu      sync.Mutex
 	shared  map[uint64]*Shared // by device; nil where a file system cannot be shared
 	parents map[string]parent
+	tried   map[uint64]int // by device, for how many more directories a trial counts
 }
 
 type convoyKey struct{}

@@ -111,3 +111,14 @@ func syncTogether(files []*os.File) (whole bool, err error) {
 	}
 	return true, nil
 }
+
+// mayWrite tells whether the modes of a directory, and its file system, let this process
+// make names in it.
+func mayWrite(root *os.Root) bool {
+	d, err := root.Open(".")
+	if err != nil {
+		return false
+	}
+	defer d.Close()
+	return unix.Faccessat(int(d.Fd()), ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS) == nil
+}
