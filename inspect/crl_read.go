@@ -266,6 +266,15 @@ func readFlag(s *cryptobyte.String, tag uint8, into *bool) bool {
 	return true
 }
 
+// lackError is a source without what was looked for in it; it is an ErrNothingFound,
+// whatever else there may be.
+type lackError string
+
+func (e lackError) Error() string { return "there is no " + string(e) + " in it" }
+
+// Is makes it an ErrNothingFound.
+func (e lackError) Is(target error) bool { return target == ErrNothingFound }
+
 // ReadCRLs reads the CRLs of a source, PEM with anything around it or DER. One that
 // is not well formed is an error, and so is none at all: it wraps ErrNothingFound.
 func ReadCRLs(data []byte) ([]*RevocationList, error) {
@@ -292,7 +301,7 @@ func ReadCRLs(data []byte) ([]*RevocationList, error) {
 		list = append(list, l)
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("%w: no CRL in it", ErrNothingFound)
+		return nil, lackError("CRL")
 	}
 	return list, nil
 }

@@ -71,7 +71,7 @@ func ReadOCSP(data []byte) (*OCSPResponse, error) {
 		}
 	}
 	if only == nil {
-		return nil, fmt.Errorf("%w: no OCSP response in it", ErrNothingFound)
+		return nil, lackError("OCSP response")
 	}
 	return readOCSP(only.Bytes)
 }
