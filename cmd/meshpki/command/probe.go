@@ -8,12 +8,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/meshpki/meshpki/backends/file"
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
 	"github.com/meshpki/meshpki/inspect"
 	"github.com/meshpki/meshpki/internal/pemfile"
-	"github.com/meshpki/meshpki/issue"
 )
 
 func probeCommand() *command {
@@ -28,7 +26,8 @@ func probeCommand() *command {
 			"URL of a protocol that begins TLS its own way, as smtp:// or postgres://; that is asked nothing in HTTP.\n\n" +
 			"The stranger's certificate is made on the spot. The others are --cert, --expired-cert and --other-cert, or, with " +
 			"--mint, certificates of five minutes that the directory's authority makes under spiffe://<trust domain>/meshpki/probe/; their keys stay " +
-			"in memory, and the ledger records them as probes. What there is no certificate for is not tried; " +
+			"in memory, and the ledger records them as probes. With --backend, or a manifest that names one, that authority makes them; it makes none " +
+			"that has expired. What there is no certificate for is not tried; " +
 			"without a right one, what is not refused in TLS stays unknown.",
 		examples: []example{
 			{"with certificates made for it", "meshpki probe payment.default.svc:8443 --mint --roots pki/services/default/payment/ca.crt"},
@@ -49,6 +48,7 @@ func probeCommand() *command {
 			text("other-cert", "a certificate of an identity that must be refused, a `FILE`"),
 			text("other-key", "its key, a `FILE`"),
 			toggle("mint", "have the directory's authority make what is not given"),
+			text("backend", "with --mint: the authority that makes them, a `REF` (default that of the manifest, else local)"),
 			toggle("no-http", "ask nothing in HTTP: judge the handshake and the first read"),
 			many("roots", "the served chain must be trusted by the certificates in `SOURCE`; may be repeated"),
 			text("passphrase-file", "the first line of `FILE` is the passphrase of the CA's key; - is standard input"),
@@ -61,6 +61,9 @@ func runProbe(ctx context.Context, c *call) error {
 	args, err := c.arguments(1, 1, "HOST:PORT, or the URL of a server")
 	if err != nil {
 		return err
+	}
+	if c.IsSet("backend") && !c.Bool("mint") {
+		return usagef("--backend says who makes the certificates of --mint, and there is no --mint")
 	}
 	endpoint, err := inspect.ParseEndpoint(args[0])
 	if err != nil {
@@ -180,69 +183,6 @@ func (p *prober) stranger(ctx context.Context) (*tls.Certificate, error) {
 	}
 	issuer := &ca.Issuer{Certificate: root, Signer: key, Ledger: nowhere{}, Now: p.c.env.Now}
 	return probeCredential(ctx, issuer, "cluster.local", "stranger", now, now.Add(probeLife))
-}
-
-// mint has the directory's authority make what was not given.
-func (p *prober) mint(ctx context.Context) error {
-	d, err := p.c.openToSign()
-	if err != nil {
-		return err
-	}
-	issuer, err := d.Issuer("", file.KeySource{Open: p.c.openKey, Passphrase: p.c.passphraseFor})
-	if err != nil {
-		return err
-	}
-	issuer.Ledger = probeLedger{issuer.Ledger}
-	for i := range p.clients {
-		client := &p.clients[i]
-		if client.cert != nil || client.without {
-			continue
-		}
-		then, end := p.c.env.Now(), p.c.env.Now().Add(probeLife)
-		if client.name == ui.ProbeExpired {
-			// It is made as if it were a while ago, when the authority must have been there.
-			end = then.Add(-time.Minute)
-			if then = end.Add(-probeLife); then.Before(issuer.Certificate.NotBefore) {
-				then = issuer.Certificate.NotBefore
-			}
-		}
-		issuer.Now = func() time.Time { return then }
-		if client.cert, err = probeCredential(ctx, issuer, d.Settings().TrustDomain, client.name, then, end); err != nil {
-			return fmt.Errorf("make a certificate to probe with: %w", err)
-		}
-		client.minted = true
-	}
-	return nil
-}
-
-// probeLife is how long a certificate that is made to probe with lives.
-const probeLife = 5 * time.Minute
-
-// probeLedger says of each entry that it is a probe's.
-type probeLedger struct{ ca.Ledger }
-
-func (l probeLedger) Record(ctx context.Context, e ca.Entry) error {
-	e.Note = "probe"
-	return l.Ledger.Record(ctx, e)
-}
-
-// probeCredential is a credential in memory for a client to be.
-func probeCredential(ctx context.Context, authority ca.Authority, domain, name string, now, end time.Time) (*tls.Certificate, error) {
-	r := issue.Record{Service: "probe", Namespace: "meshpki", TrustDomain: domain, Cluster: "cluster.local", NoDNS: true, NoSubject: true,
-		SPIFFEID: "spiffe://" + domain + "/meshpki/probe/" + name}
-	order, _, err := r.Order(ca.Profile{}, nil, now, end)
-	if err != nil {
-		return nil, err
-	}
-	made, err := issue.Obtain(ctx, authority, order, now)
-	if err != nil {
-		return nil, err
-	}
-	out := &tls.Certificate{PrivateKey: made.Key, Leaf: made.Chain[0]}
-	for _, cert := range made.Chain {
-		out.Certificate = append(out.Certificate, cert.Raw)
-	}
-	return out, nil
 }
 
 // trust verifies what was served, by the server's name.
