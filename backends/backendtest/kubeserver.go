@@ -1,4 +1,4 @@
-//go:build integration
+//go:build integration || bench
 
 package backendtest
 
@@ -161,6 +161,27 @@ func (k *KubeServer) Ask(method, path string, body any) (int, []byte) {
 	return answer.StatusCode, out
 }
 
+// Stream asks for what goes on and on, as the administrator: a watch.
+func (k *KubeServer) Stream(ctx context.Context, path string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, k.URL+path, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+kubeAdmin)
+	answer, err := k.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode != http.StatusOK {
+		answer.Body.Close()
+		return nil, fmt.Errorf("%s: %s", path, answer.Status)
+	}
+	return answer.Body, nil
+}
+
+// Key is the file of the key that tokens are signed with.
+func (k *KubeServer) Key() string { return filepath.Join(k.dir, "sa.key") }
+
 // Apply applies an object in YAML by its path, by force, as the administrator.
 func (k *KubeServer) Apply(t testing.TB, path, text string) {
 	t.Helper()
@@ -232,6 +253,22 @@ func (k *KubeServer) Grant(t testing.TB, namespace, account, role string, rules 
 		"subjects": []any{map[string]any{"kind": "ServiceAccount", "name": account, "namespace": namespace}}})
 }
 
+// Await waits until a ServiceAccount has a right: what is granted takes its time. The
+// group may be empty, and so may namespace and name.
+func (k *KubeServer) Await(t testing.TB, account, verb, group, resource, namespace, name string) {
+	t.Helper()
+	of := map[string]string{"verb": verb, "group": group, "resource": resource, "namespace": namespace, "name": name}
+	for range 600 {
+		answer := k.Must(t, http.MethodPost, "/apis/authorization.k8s.io/v1/subjectaccessreviews", map[string]any{"apiVersion": "authorization.k8s.io/v1",
+			"kind": "SubjectAccessReview", "spec": map[string]any{"user": "system:serviceaccount:" + account, "resourceAttributes": of}})
+		if allowed, _ := within(answer, "status")["allowed"].(bool); allowed {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatalf("%s may never %s %s", account, verb, resource)
+}
+
 // Kubeconfig writes the way for whoever has the token; an empty one is the
 // administrator's. Server is URL unless it is given.
 func (k *KubeServer) Kubeconfig(t testing.TB, token, server string) string {
@@ -241,7 +278,7 @@ func (k *KubeServer) Kubeconfig(t testing.TB, token, server string) string {
 	}
 	at := "server: \"" + k.URL + "\", certificate-authority: \"" + k.CA + "\""
 	if server != "" {
-		at = "server: \"" + server + "\""
+		at = "server: \"" + server + "\", insecure-skip-tls-verify: true"
 	}
 	file := filepath.Join(t.TempDir(), "kubeconfig")
 	text := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: test\nclusters:\n- name: test\n  cluster: {%s}\n"+

@@ -30,7 +30,11 @@ type leaseSpec struct {
 	Transitions int    `json:"leaseTransitions"`
 }
 
-const usualLife = 15 * time.Second
+const (
+	usualLife = 15 * time.Second
+	// refusals is how often in a row a lease is refused before it is given up on.
+	refusals = 15
+)
 
 // microTime is how a Lease writes times.
 const microTime = "2006-01-02T15:04:05.000000Z"
@@ -141,8 +145,12 @@ func (l *leader) acquire(ctx context.Context) error {
 	for {
 		took, err := l.take(ctx)
 		if p, known := asProblem(err); known && (errors.Is(err, fs.ErrPermission) || p.missing != "") {
-			if refused++; refused == tries { // a token may be between two
+			// A token may be between two, and what was granted a moment ago takes its time.
+			if refused++; refused == refusals {
 				return err
+			}
+			if refused == tries {
+				l.tell("the lease is refused, and tried for a while: " + err.Error())
 			}
 		}
 		if err == nil && took {

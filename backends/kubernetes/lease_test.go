@@ -118,8 +118,8 @@ func TestLeaseLost(t *testing.T) {
 // TestLeaseForbidden: a right that is missing ends it.
 func TestLeaseForbidden(t *testing.T) {
 	p := way(t, &backendtest.KubeAPI{Deny: func(verb, _, _, _ string) bool { return verb == "create" }})
-	err := p.Lead(t.Context(), backends.Leading{Namespace: "mesh", Name: "meshpki", Identity: "a", Now: time.Now, Life: time.Second}, nil)
-	const want = `create Lease mesh/meshpki is forbidden; a Role in namespace mesh with the rule would grant it: ` +
+	err := p.Lead(t.Context(), backends.Leading{Namespace: "mesh", Name: "meshpki", Identity: "a", Now: time.Now, Life: 150 * time.Millisecond}, nil)
+	const want = `create Lease mesh/meshpki is forbidden to test; a Role in namespace mesh with the rule would grant it: ` +
 		`{apiGroups: ["coordination.k8s.io"], resources: [leases], verbs: [create]}`
 	if err == nil || err.Error() != want {
 		t.Errorf("%v", err)

@@ -65,13 +65,23 @@ func (p *Problem) Error() string {
 	case p.Code == http.StatusUnauthorized:
 		return fmt.Sprintf("%s %s: the API server does not know who asks: %s", p.verb, p.about, p.Message)
 	case p.Code == http.StatusForbidden && p.Reason == "Forbidden" && !strings.Contains(p.Message, "because it is being terminated"):
-		return fmt.Sprintf("%s %s is forbidden; %s would grant it: %s", p.verb, p.about, p.roleKind(), p.rule())
+		return fmt.Sprintf("%s %s is forbidden%s; %s would grant it: %s", p.verb, p.about, p.whom(), p.roleKind(), p.rule())
 	case p.Code == http.StatusNotFound && p.missing == "namespaces":
 		return fmt.Sprintf("namespace %s does not exist", p.about.namespace)
 	case p.Code == 0 && p.Message != "":
 		return fmt.Sprintf("%s %s: %s", p.verb, p.about, p.Message)
 	}
 	return fmt.Sprintf("%s %s: %s (%d)", p.verb, p.about, p.Message, p.Code)
+}
+
+// whom is who is refused, in the words of the server: User "x" cannot get resource….
+func (p *Problem) whom() string {
+	_, after, ok := strings.Cut(p.Message, `User "`)
+	user, _, closed := strings.Cut(after, `"`)
+	if !ok || !closed {
+		return ""
+	}
+	return " to " + user
 }
 
 // Unwrap gives what a caller branches on.

@@ -221,6 +221,21 @@ func (b *bench) readAll(n int) {
 // makeAll makes keys, certificates and files, and waits for no disk.
 func (b *bench) makeAll(n int) {
 	b.t.Helper()
+	top := b.file("bare")
+	must(b.t, os.RemoveAll(top))
+	b.makeEach(n, func(name string, chain, key, roots []byte) {
+		dir := filepath.Join(top, name)
+		must(b.t, os.MkdirAll(dir, 0o755))
+		must(b.t, os.WriteFile(filepath.Join(dir, "tls.crt"), chain, 0o644))
+		must(b.t, os.WriteFile(filepath.Join(dir, "tls.key"), key, 0o600))
+		must(b.t, os.WriteFile(filepath.Join(dir, "ca.crt"), roots, 0o644))
+	})
+}
+
+// makeEach makes so many keys and certificates, one after the other, and hands each over
+// in PEM.
+func (b *bench) makeEach(n int, keep func(name string, chain, key, roots []byte)) {
+	b.t.Helper()
 	issuer := certificates(b.t, filepath.Join(b.file("pki"), "ca", "issuing.crt"))[0]
 	data, err := os.ReadFile(filepath.Join(b.file("pki"), "keys", "issuing.key"))
 	must(b.t, err)
@@ -229,8 +244,6 @@ func (b *bench) makeAll(n int) {
 	must(b.t, err)
 	roots, err := os.ReadFile(filepath.Join(b.file("pki"), "ca", "root.crt"))
 	must(b.t, err)
-	top := b.file("bare")
-	must(b.t, os.RemoveAll(top))
 	for i := range n {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		must(b.t, err)
@@ -245,10 +258,6 @@ func (b *bench) makeAll(n int) {
 		pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 		must(b.t, err)
 		chain := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.Raw})...)
-		dir := filepath.Join(top, name)
-		must(b.t, os.MkdirAll(dir, 0o755))
-		must(b.t, os.WriteFile(filepath.Join(dir, "tls.crt"), chain, 0o644))
-		must(b.t, os.WriteFile(filepath.Join(dir, "tls.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), 0o600))
-		must(b.t, os.WriteFile(filepath.Join(dir, "ca.crt"), roots, 0o644))
+		keep(name, chain, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), roots)
 	}
 }

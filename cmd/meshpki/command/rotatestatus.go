@@ -25,7 +25,7 @@ func rotateStatusCommand() *command {
 			{"what still needs the old root", "meshpki ca rotate root status"},
 		},
 		exits: exitsOf(codeDone, codeFailed, codeUsage),
-		flags: common(),
+		flags: common(inCluster()...),
 		run: func(ctx context.Context, c *call) error {
 			if _, err := c.arguments(0, 0, ""); err != nil {
 				return err
@@ -52,7 +52,7 @@ func rotateAdvanceCommand() *command {
 			{"the next phase", "meshpki ca rotate root advance --dir mesh"},
 		},
 		exits: exitsOf(codeDone, codeFailed, codeUsage, codeNo),
-		flags: common(many("seen", "the export of that `NAME` has been seen to; may be repeated")),
+		flags: common(inCluster(many("seen", "the export of that `NAME` has been seen to; may be repeated"))...),
 		run:   runRotateAdvance,
 	}
 }

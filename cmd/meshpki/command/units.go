@@ -51,6 +51,7 @@ func unitsCommand() *command {
 			number("replicas", 2, "for kubernetes, with --daemon: how many, a `NUMBER`"),
 			text("backend", "for kubernetes: who signs instead, a `REFERENCE`; for vault:<mount>/<role> pods log in by their own token"),
 			toggle("pod", "for kubernetes: a pod that keeps a certificate of its own"),
+			text("validity", "with --pod: how long that certificate lives, a `DURATION`"),
 			toggle("kustomize", "for kubernetes: with a kustomization, which makes the ConfigMap"),
 			toggle("monitor", "for kubernetes, with --daemon: a PodMonitor of the Prometheus operator as well"),
 			toggle("force", "replace files in --out that are there and differ"),

@@ -1,11 +1,14 @@
 package command
 
 import (
+	"errors"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/meshpki/meshpki/backends/file"
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
 	"github.com/meshpki/meshpki/renew"
 )
@@ -13,7 +16,7 @@ import (
 // clusterOnly are the flags of units that are for a cluster, and elsewhereOnly those
 // that are not.
 var (
-	clusterOnly   = []string{"namespace", "image", "replicas", "kustomize", "pod", "monitor", "backend"}
+	clusterOnly   = []string{"namespace", "image", "replicas", "kustomize", "pod", "validity", "monitor", "backend"}
 	elsewhereOnly = []string{"service-user", "on-calendar", "program", "passphrase-file"}
 )
 
@@ -34,7 +37,13 @@ func (c *call) unitsKubernetes() error {
 	if c.IsSet("replicas") && !c.Bool("daemon") {
 		return usagef("--replicas goes with --daemon: of passes one at a time is enough")
 	}
-	k, err := c.underCare()
+	if c.IsSet("validity") && !c.Bool("pod") {
+		return usagef("--validity goes with --pod: the manifest says it of its services")
+	}
+	if _, err := c.positive("validity", time.Hour); err != nil {
+		return err
+	}
+	k, err := c.forCluster()
 	if err != nil {
 		return err
 	}
@@ -53,7 +62,7 @@ func (c *call) unitsKubernetes() error {
 		return err
 	}
 	if c.Bool("pod") {
-		return c.sidecar(renew.Sidecar{Image: image, Backend: orElse(backend, orElse(c.String("backend"), backendOf(k.m))), Namespace: namespace, Env: env, Manifest: manifest})
+		return c.sidecar(renew.Sidecar{Image: image, Backend: orElse(backend, orElse(c.String("backend"), backendOf(k.m))), Namespace: namespace, Env: env, Manifest: manifest, Validity: c.String("validity")})
 	}
 	cluster := renew.Cluster{Namespace: namespace, Name: "meshpki", Image: image, Manifest: manifest, Secrets: map[string][]string{}, Maps: map[string][]string{}, Rollouts: map[string][]renew.Rollout{},
 		Daemon: c.Bool("daemon"), Replicas: 2, Env: env, Monitor: c.Bool("monitor"), Kustomize: c.Bool("kustomize")}
@@ -70,6 +79,29 @@ func (c *call) unitsKubernetes() error {
 			withHint("--backend vault:pki/mesh has another sign")
 	}
 	return c.sayUnits(cluster.Objects())
+}
+
+// forCluster finds what is under care. Where others sign, no state directory is needed
+// for it: pods make their own.
+func (c *call) forCluster() (*care, error) {
+	k, err := c.underCare()
+	if !errors.Is(err, file.ErrNoDirectory) {
+		return k, err
+	}
+	m, broken := c.manifest()
+	if broken != nil {
+		return nil, broken
+	}
+	if c.env.Registry.Local(orElse(c.String("backend"), backendOf(m)), c.options()) {
+		return nil, err
+	}
+	k = &care{c: c, dir: &file.Directory{}, m: m, listed: map[string]int{}}
+	if m != nil {
+		for i := range m.Services {
+			k.listed[m.NamespaceOf(&m.Services[i])+"."+m.Services[i].Name] = i
+		}
+	}
+	return k, nil
 }
 
 // clusterBackend gives the manifest another backend, where one is named: a reference to
