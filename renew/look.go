@@ -178,6 +178,20 @@ func (v *View) choose(t *Target) {
 	}
 }
 
+// away says that what is in use cannot be known now, for a place does not answer: no
+// reason to have another certificate made.
+func (v *View) away(t *Target) error {
+	if v.lead >= 0 {
+		return nil
+	}
+	for i, s := range v.seen {
+		if t.Places[i].keeps() && errors.Is(s.err, ca.ErrAway) {
+			return &issue.PlaceError{Place: t.Places[i].Store.String(), Err: s.err}
+		}
+	}
+	return nil
+}
+
 // nothing says what there is where no credential can be used.
 func (v *View) nothing(t *Target) {
 	v.State.Missing = true

@@ -276,6 +276,9 @@ func (p *pass) judge(ctx context.Context, t *Target) (*View, Decision, error) {
 	}
 	// An authority that cannot be asked now has nothing to say; the clock still has.
 	v := p.look(ctx, t, out)
+	if err := v.away(t); err != nil {
+		return nil, Decision{}, err
+	}
 	v.State.Seen = p.o.Seen
 	d := Decide(v.State, t.Policy, p.r.Now())
 	if p.o.Force { // also against a clock that seems wrong: a person may know better

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -126,4 +127,34 @@ func spoil(t *testing.T, s *memory.Store) {
 	if _, err := s.Save(t.Context(), set, version); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// silent is a place that does not answer when it is asked what is there.
+type silent struct {
+	*memory.Store
+	err error
+}
+
+func (p *silent) Load(ctx context.Context) (issue.Set, issue.Version, error) {
+	if p.err != nil {
+		return issue.Set{}, "", p.err
+	}
+	return p.Store.Load(ctx)
+}
+
+// What cannot be seen now because a place does not answer is no reason to have another
+// certificate made: what is in use may be whole.
+func TestSilentPlaceCostsNoCertificate(t *testing.T) {
+	w := newWorld(t)
+	place := &silent{Store: memory.NewStore("place")}
+	target := w.target("payment", place)
+	want(t, w.one(target), StandsRenewed)
+	place.err = fmt.Errorf("it does not answer: %w", ca.ErrAway)
+	res := w.one(target)
+	want(t, res, StandsFailed)
+	if w.leaves() != 1 || !errors.Is(res.Err, ca.ErrAway) {
+		t.Errorf("%d certificates were signed; %v", w.leaves(), res.Err)
+	}
+	place.err = nil
+	want(t, w.one(target), StandsFresh)
 }

@@ -91,9 +91,9 @@ func (p *Problem) Unwrap() error {
 		return fs.ErrPermission
 	case p.Code == http.StatusNotFound && p.missing == "":
 		return fs.ErrNotExist
-	case p.Code == http.StatusConflict && !p.contested():
+	case p.Code == http.StatusConflict && p.verb != "get" && p.verb != "list" && !p.contested():
 		return issue.ErrChanged
-	case p.Code == 0, p.Code == http.StatusTooManyRequests, p.Code >= 500:
+	case p.Code == 0, p.Code == http.StatusConflict && !p.contested(), p.Code == http.StatusTooManyRequests, p.Code >= 500:
 		return ca.ErrAway
 	}
 	return nil

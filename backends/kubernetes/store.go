@@ -189,6 +189,9 @@ func (s *Store) read(ctx context.Context) (*secret, *live, error) {
 	case err == nil:
 		l = liveOf(read)
 	case !errors.Is(err, fs.ErrNotExist):
+		s.mu.Lock()
+		s.last = nil // nothing is to be gone by what was there before
+		s.mu.Unlock()
 		return nil, nil, err
 	}
 	l.term = term

@@ -84,6 +84,7 @@ func (c *stormCluster) pass(code int) {
 // passes makes passes until one has nothing left to do, and tells how many it took.
 func (c *stormCluster) passes() int {
 	c.t.Helper()
+	var said []string
 	for n := 1; n <= 12; n++ {
 		cmd := c.command(append([]string{"renew"}, c.args...)...)
 		out, _ := cmd.CombinedOutput()
@@ -91,11 +92,12 @@ func (c *stormCluster) passes() int {
 		case 0:
 			return n
 		case 5:
+			said = append(said, string(out))
 		default:
 			c.t.Fatalf("a pass ends with exit code %d:\n%s", code, out)
 		}
 	}
-	c.t.Fatal("twelve passes were not enough")
+	c.t.Fatalf("twelve passes were not enough:\n%s", strings.Join(said, "\n"))
 	return 0
 }
 
