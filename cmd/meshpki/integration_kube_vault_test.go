@@ -29,10 +29,10 @@ func podsVault(t *testing.T, k *backendtest.KubeServer, accounts ...string) *rea
 	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
 	must(t, err)
 	const issuer = "https://kubernetes.default.svc"
-	v.do("PUT", "sys/policies/acl/pods", map[string]any{"policy": `path "pki/sign/mesh" { capabilities = ["update"] }`})
-	v.do("POST", "sys/auth/kubernetes", map[string]any{"type": "jwt"})
-	v.do("POST", "auth/kubernetes/config", map[string]any{"bound_issuer": issuer, "jwt_validation_pubkeys": []string{string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))}})
-	v.do("POST", "auth/kubernetes/role/meshpki", map[string]any{"role_type": "jwt", "user_claim": "sub", "bound_audiences": []string{issuer},
+	v.Do("PUT", "sys/policies/acl/pods", map[string]any{"policy": `path "pki/sign/mesh" { capabilities = ["update"] }`})
+	v.Do("POST", "sys/auth/kubernetes", map[string]any{"type": "jwt"})
+	v.Do("POST", "auth/kubernetes/config", map[string]any{"bound_issuer": issuer, "jwt_validation_pubkeys": []string{string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))}})
+	v.Do("POST", "auth/kubernetes/role/meshpki", map[string]any{"role_type": "jwt", "user_claim": "sub", "bound_audiences": []string{issuer},
 		"bound_claims": map[string]any{"sub": accounts}, "token_policies": "pods", "token_ttl": "10m"})
 	return v
 }
