@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/meshpki/meshpki/ca"
@@ -121,26 +122,42 @@ func (k *care) measure(all []renew.Stands, last *renew.Report, made bool) error 
 const (
 	passGarbage = 300       // percent
 	passMemory  = 240 << 20 // bytes
+	// In a cluster it is the API server that is waited for, and a pod has little memory.
+	clusterMemory = 56 << 20
 )
 
 // spacious trades memory for time until it is undone, unless GOGC says otherwise.
-func spacious(getenv func(string) string) (undo func()) {
+func spacious(getenv func(string) string, bound int64) (undo func()) {
 	if getenv("GOGC") != "" {
 		return func() {}
 	}
 	percent := debug.SetGCPercent(passGarbage)
 	most := debug.SetMemoryLimit(-1)
-	debug.SetMemoryLimit(min(most, passMemory))
+	debug.SetMemoryLimit(min(most, bound))
 	return func() {
 		debug.SetGCPercent(percent)
 		debug.SetMemoryLimit(most)
 	}
 }
 
+// memory is the bound of what a pass keeps before it tidies up.
+func (k *care) memory() int64 {
+	if k.m != nil {
+		for i := range k.m.Services {
+			for _, o := range k.m.Services[i].Outputs {
+				if strings.HasPrefix(o.To, "k8s://") {
+					return clusterMemory
+				}
+			}
+		}
+	}
+	return passMemory
+}
+
 // once makes a pass and says what came of it.
 func (k *care) once(ctx context.Context) error {
 	c := k.c
-	defer spacious(c.env.Getenv)()
+	defer spacious(c.env.Getenv, k.memory())()
 	doc := ui.Renewal{Now: c.env.Now(), DryRun: c.Bool("dry-run")}
 	report := renew.Report{Began: c.env.Now(), Listed: len(k.listed)}
 	r := k.renewer()
