@@ -25,6 +25,8 @@ const (
 	longestWait = 4 * time.Second
 	// patience is how long one call is tried for, where its context does not end before.
 	patience = 20 * time.Second
+	// glancePatience is that of who only looks.
+	glancePatience = time.Second
 	// sulk is how long after that nobody waits for it again: one try each, so that a
 	// thousand targets do not wait one after the other.
 	sulk = 10 * time.Second
@@ -117,6 +119,10 @@ func firstOf(texts ...string) string {
 	return ""
 }
 
+// glance in a context is for who only looks, as status does, and has nothing signed: it
+// does not wait long, and has nobody else wait less.
+type glance struct{}
+
 // call is one request, made with a client that has a token or none.
 type call func(ctx context.Context, c *api.Client) (*api.Secret, error)
 
@@ -177,8 +183,12 @@ func (c *client) do(ctx context.Context, what string, f call) (*answer, error) {
 func (c *client) again(ctx context.Context, what string, with *api.Client, f call) (*answer, error) {
 	wait, waited := firstWait, time.Duration(0)
 	limit := c.patience
-	if c.sulking() {
+	_, looks := ctx.Value(glance{}).(bool)
+	switch {
+	case c.sulking():
 		limit = 0
+	case looks:
+		limit = min(limit, glancePatience)
 	}
 	for {
 		if err := ctx.Err(); err != nil {
@@ -201,7 +211,9 @@ func (c *client) again(ctx context.Context, what string, with *api.Client, f cal
 			pause = after.retry
 		}
 		if waited+pause > limit {
-			c.away(true)
+			if !looks {
+				c.away(true)
+			}
 			return nil, err
 		}
 		if stop := c.sleep(ctx, pause); stop != nil {

@@ -62,6 +62,26 @@ func TestPatience(t *testing.T) {
 	}
 }
 
+// Who only looks does not wait long while Vault is away, and has nobody wait less who has
+// something to be signed.
+func TestGlance(t *testing.T) {
+	f := newFake(t, clock)
+	a := f.open(t, backends.Vault{})
+	sum := time.Duration(0)
+	a.client.sleep = func(_ context.Context, d time.Duration) error {
+		sum += d
+		return nil
+	}
+	f.before = func(w http.ResponseWriter, _ *http.Request) bool { f.fail(w, 503, "Vault is sealed"); return true }
+	if _, err := a.Roots(t.Context()); !errors.Is(err, ca.ErrAway) || sum == 0 || sum > time.Second {
+		t.Errorf("it waited %s: %v", sum, err)
+	}
+	sum = 0
+	if _, err := issue.Obtain(t.Context(), a, order(t, time.Hour), start); !errors.Is(err, ca.ErrAway) || sum < 10*time.Second {
+		t.Errorf("with something to be signed it waited %s: %v", sum, err)
+	}
+}
+
 // All who sign at one Vault share the limit that its environment sets, whatever token
 // they have at the time.
 func TestOneLimit(t *testing.T) {
