@@ -259,7 +259,7 @@ func (b *bulk) end(err error) error {
 	c := b.k.c
 	if b.told < len(b.k.m.Services) && err != nil && b.told > 0 {
 		c.progress(1, 1, "")
-		c.notice("%d of %d were done; run again, it goes on with the others", b.told, len(b.k.m.Services))
+		c.notice("%d of %d were done; run again, it goes on with the others", b.told-b.count["failed"], len(b.k.m.Services))
 	}
 	for _, n := range []struct {
 		count int
