@@ -140,7 +140,10 @@ func (j *job) obtain(ctx context.Context, authority ca.Authority, order issue.Or
 		return nil, nil, err
 	}
 	for i := range c.Tolerated {
-		j.c.sayAltered(j.label(), &c.Tolerated[i])
+		// A life that was cut is told with the certificate; here is what would mend it.
+		if d := &c.Tolerated[i]; d.Part != issue.PartEnd || d.Remedy != "" {
+			j.c.sayAltered(j.label(), d)
+		}
 	}
 	return c, e.Done, nil
 }
