@@ -34,7 +34,7 @@ func brokenFederation(t *testing.T, add addCase) {
 func TestFederation(t *testing.T) {
 	a, b, other := newRoot(t, "Root"), newRoot(t, "Root"), newRoot(t, "Root")
 	issuing := a.intermediate(t, "Issuing")
-	crossed := &authority{sign(t, caTemplate("Root", b.PublicKey), b.PublicKey, a), b.key}
+	crossed := sign(t, caTemplate("Root", b.PublicKey), b.PublicKey, a)
 	o := inspect.Options{At: at, Roots: certs(other.Certificate), Intermediates: certs(issuing.Certificate),
 		Bundles: map[string][]*x509.Certificate{"a.example": certs(a.Certificate), "b.example": certs(b.Certificate)}}
 	for name, c := range map[string]struct {
@@ -63,7 +63,7 @@ func TestFederation(t *testing.T) {
 		}
 	}
 	// That a certified b's root is a's choice, and makes none of b's names a's or a's b's.
-	o.Intermediates = append(o.Intermediates, crossed.Certificate)
+	o.Intermediates = append(o.Intermediates, crossed)
 	for id, want := range map[string]bool{"spiffe://a.example/x": true, "spiffe://b.example/x": true} {
 		if r := inspect.Verify(id, b.leaf(t, called(id)), o); r.Trusted != want {
 			t.Errorf("%s by b, which a certified: trusted %v: %+v", id, r.Trusted, r.Findings)

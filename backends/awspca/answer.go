@@ -126,6 +126,8 @@ func said(err error) string {
 }
 
 // remedies are what helps against errors that say too little of it.
+//
+//nolint:gosec // these are names of errors
 var remedies = map[string]string{
 	"ResourceNotFoundException":    "is the ARN the right one, with its region and its account?",
 	"InvalidSignatureException":    "the secret key is not that of the access key, or the region is another, or this machine's clock is wrong",

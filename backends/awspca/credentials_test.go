@@ -1,7 +1,7 @@
 package awspca
 
 import (
-	"crypto/sha1" //nolint:gosec // the name of a file in the cache of AWS's tools
+	"crypto/sha1" // the name of a file in the cache of AWS's tools
 	"encoding/hex"
 	"fmt"
 	"io"

@@ -24,8 +24,13 @@ func StartVaultCluster(t testing.TB) (active, standby *VaultServer) {
 	if status != http.StatusOK {
 		t.Fatalf("sys/init: %d %v", status, answer)
 	}
+	keys, _ := answer["keys"].([]any)
+	token, _ := answer["root_token"].(string)
+	if len(keys) != 1 || token == "" {
+		t.Fatalf("sys/init: %v", answer)
+	}
 	for _, v := range []*VaultServer{active, standby} {
-		v.Unseal, v.Token = answer["keys"].([]any)[0].(string), answer["root_token"].(string)
+		v.Unseal, v.Token = fmt.Sprint(keys[0]), token
 	}
 	active.Do("POST", "sys/unseal", map[string]any{"key": active.Unseal})
 	active.wait(http.StatusOK)

@@ -33,7 +33,10 @@ func (v *VaultServer) BareLoop(t testing.TB, roleID, secretID, dir string, n, wo
 	t.Helper()
 	config := api.DefaultConfig()
 	config.Address = v.Address
-	transport := config.HttpClient.Transport.(*http.Transport)
+	transport, ok := config.HttpClient.Transport.(*http.Transport)
+	if !ok {
+		t.Fatalf("the client's transport is %T", config.HttpClient.Transport)
+	}
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = workers, workers
 	client, err := api.NewClient(config)
 	if err != nil {

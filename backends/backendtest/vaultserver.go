@@ -225,7 +225,9 @@ func VaultRole(change ...any) map[string]any {
 	role := map[string]any{"key_type": "any", "key_bits": 0, "allow_any_name": true, "allow_wildcard_certificates": true, "use_csr_common_name": false, "require_cn": false,
 		"basic_constraints_valid_for_non_ca": true, "key_usage": []string{"DigitalSignature"}, "allowed_uri_sans": []string{"spiffe://cluster.local/*"}, "max_ttl": "720h"}
 	for i := 0; i+1 < len(change); i += 2 {
-		role[change[i].(string)] = change[i+1]
+		if name, ok := change[i].(string); ok {
+			role[name] = change[i+1]
+		}
 	}
 	return role
 }

@@ -45,11 +45,11 @@ func (s *acmeServer) front() *acmeFront {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		switch broken := f.note(r, body); {
-		case broken == "503":
+		switch f.note(r, body) {
+		case "503":
 			w.Header().Set("Retry-After", "7200")
 			w.WriteHeader(http.StatusServiceUnavailable)
-		case broken == "silent":
+		case "silent":
 			<-r.Context().Done()
 		default:
 			proxy.ServeHTTP(w, r)

@@ -234,7 +234,7 @@ func TestClusterGetsSecrets(t *testing.T) {
 	// Somebody changes a label: it is put right. The template loses one: it goes.
 	k.Must(t, http.MethodPatch, at+"account-tls", map[string]any{"metadata": map[string]any{"labels": map[string]any{"team": "others"}}})
 	a := m.run("renew", "--kubeconfig", config, "--force", "account-tls.payment-system")
-	if _, labels, _, data = read("account-tls"); labels["team"] != "payments" && !strings.Contains(a.String(), "team") {
+	if _, labels, _, _ = read("account-tls"); labels["team"] != "payments" && !strings.Contains(a.String(), "team") {
 		t.Errorf("after somebody changed it the label is %v: %s", labels["team"], a)
 	}
 	writeFile(t, file, strings.Replace(clusterCertificates, "    annotations: {example.com/owner: \"the team\"}\n", "", 1))

@@ -208,7 +208,7 @@ func sidecarInCluster(t *testing.T, k *backendtest.KubeServer, s *clusterSigner)
 	if len(status.Data.Services) != 1 {
 		t.Fatalf("%d services are under care", len(status.Data.Services))
 	}
-	due := status.Data.Services[0].Due.Sub(time.Now())
+	due := time.Until(status.Data.Services[0].Due)
 	if due < 30*time.Minute || due > 45*time.Minute {
 		t.Fatalf("it is due in %s", due)
 	}

@@ -40,7 +40,7 @@ func syncsWhole(d *os.File, device uint64) bool {
 	if err := unix.Fstatfs(int(d.Fd()), &sfs); err != nil {
 		return false
 	}
-	switch uint32(sfs.Type) { //nolint:gosec // a magic number has 32 bits, whatever the type
+	switch uint32(sfs.Type) { // a magic number has 32 bits, whatever the type
 	case superExt:
 		return isExt4(device) && tellsErrors()
 	case superXFS, superBtrfs:

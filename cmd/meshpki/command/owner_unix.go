@@ -33,5 +33,5 @@ func openFiles() int {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return 0
 	}
-	return int(min(uint64(limit.Cur), 1<<20)) //nolint:gosec,unconvert // signed on some systems
+	return int(min(uint64(limit.Cur), 1<<20)) //nolint:unconvert // signed on some systems
 }
