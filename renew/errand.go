@@ -124,7 +124,7 @@ func (e *Errand) ask(ctx context.Context, authority ca.Authority, order issue.Or
 			return nil, err
 		}
 	}
-	c, err := issue.Obtain(ctx, authority, order, e.now)
+	c, err := e.obtain(ctx, authority, order)
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +142,19 @@ func (e *Errand) ask(ctx context.Context, authority ca.Authority, order issue.Or
 		}
 	}
 	return c, nil
+}
+
+// obtain waits for its turn, and has it signed.
+func (e *Errand) obtain(ctx context.Context, authority ca.Authority, order issue.Order) (*issue.Credential, error) {
+	if e.r.Asking != nil {
+		select {
+		case e.r.Asking <- struct{}{}:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		defer func() { <-e.r.Asking }()
+	}
+	return issue.Obtain(ctx, authority, order, e.now)
 }
 
 // intend writes down what is about to be asked.

@@ -33,6 +33,9 @@ type Renewer struct {
 
 	// Ledger, if not nil, is told what authorities elsewhere are asked for and sign.
 	Ledger ca.Ledger
+	// Asking, if not nil, bounds how many orders are with authorities elsewhere at once:
+	// as many as it has room for.
+	Asking chan struct{}
 	// Allow, if not nil, waits until a backend may be asked once more.
 	Allow func(ctx context.Context, ref string) error
 	// Backoff, if not nil, says how long to wait after a failure.

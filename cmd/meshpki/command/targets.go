@@ -318,7 +318,6 @@ func (c *call) sayAltered(name string, d *issue.Difference) {
 
 // renewer works on a directory; who signs is for the caller to say.
 func (c *call) renewer(dir *file.Directory) *renew.Renewer {
-	workers := c.workers()
 	return &renew.Renewer{
 		Revoked: dir.Ledger().Revoked,
 		Memory:  c.memory(dir),
@@ -335,8 +334,9 @@ func (c *call) renewer(dir *file.Directory) *renew.Renewer {
 			v := c.env.Getenv(name)
 			return v, v != ""
 		},
-		Workers:  cmp.Or(c.env.Workers, workers),
-		Crowd:    c.crowd(workers),
+		Asking:   make(chan struct{}, workersElsewhere),
+		Workers:  cmp.Or(c.env.Workers, c.workers()),
+		Crowd:    c.crowd(),
 		Together: durable.Together,
 	}
 }
@@ -371,10 +371,10 @@ const (
 	filesPerWorker  = 12
 )
 
-// crowd is how many targets are worked at once where there are many and nobody
-// elsewhere is asked: they wait for the disk together.
-func (c *call) crowd(workers int) int {
-	if c.env.Workers != 0 || workers != workersHere {
+// crowd is how many targets are worked at once where there are many: they wait for
+// the disk together. No more of them are with an authority elsewhere than otherwise.
+func (c *call) crowd() int {
+	if c.env.Workers != 0 {
 		return 0
 	}
 	return min(workersTogether, openFiles()/filesPerWorker)
