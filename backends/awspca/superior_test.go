@@ -34,6 +34,11 @@ func TestCertifyCA(t *testing.T) {
 	blank, plain := caTemplates(0)
 	constrained := spec(t, "")
 	constrained.Constraints = ca.Constraints{DNS: []string{"example.com"}}
+	above := func(n int) ca.Spec {
+		s := spec(t, "")
+		s.MaxPathLen = n
+		return s
+	}
 	for _, c := range []struct {
 		name   string
 		spec   ca.Spec
@@ -47,6 +52,9 @@ func TestCertifyCA(t *testing.T) {
 		{"only the plain template is allowed", spec(t, ""), []string{"IssueCertificate " + blank}, "", true},
 		{"only the plain template, which has no constraints", constrained, []string{"IssueCertificate " + blank}, "acm-pca:TemplateArn", false},
 		{"no template", spec(t, ""), []string{"IssueCertificate " + blank, "IssueCertificate " + plain}, "template/" + plain + "/V1", false},
+		{"path length 1", above(1), nil, "", false},
+		{"path length 2", above(2), nil, "", false},
+		{"path length 3", above(3), nil, "", false},
 		{"path length 4", ca.Spec{CommonName: "Mesh issuing CA", MaxPathLen: 4, NotBefore: start, NotAfter: start.AddDate(1, 0, 0)}, nil, "path lengths 0 to 3", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
