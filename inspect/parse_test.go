@@ -66,6 +66,7 @@ func TestParseDamage(t *testing.T) {
 	for _, c := range []struct{ name, text, outline, says string }{
 		{"no END before the next BEGIN", leaf[:200] + "\n" + leaf, "certificate@1! certificate@5", "line 1 has no END: it is cut off after line 4"},
 		{"END without BEGIN", "text\n" + body + "-----END CERTIFICATE-----\n" + leaf, "certificate@13! certificate@14", "line 13 has no BEGIN"},
+		{"no line break between two", strings.TrimSuffix(leaf, "\n") + leaf, "certificate@1!", "another begins on that same line: put a line break between them"},
 		{"BEGIN without its dashes", "-----BEGIN CERTIFICATE---\n" + body + "-----END CERTIFICATE-----\n", "block-of-another-kind@1!", "damaged"},
 		{"line breaks lost", strings.ReplaceAll(leaf, "\n", " ") + "\n", "certificate@1!", "line breaks lost"},
 		{"line breaks spelt out", strings.ReplaceAll(leaf, "\n", `\n`), "certificate@1!", "line breaks lost"},

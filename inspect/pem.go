@@ -115,7 +115,13 @@ func (r *pemReader) block(begin []byte) (*pemBlock, error) {
 		}
 		line, _ := r.next()
 		if end, found := bytes.CutPrefix(line, pemEnd); found {
-			if want := b.label + "-----"; string(end) != want {
+			want := b.label + string(pemDash)
+			if next, joined := bytes.CutPrefix(end, []byte(want)); joined && bytes.HasPrefix(next, pemBegin) {
+				err := fmt.Errorf("the block that begins at line %d ends at line %d, and another begins on that same line: put a line break between them", b.line, r.line)
+				r.skip()
+				return b, err
+			}
+			if string(end) != want {
 				return b, fmt.Errorf("the block that begins at line %d as %q ends at line %d as %q", b.line, clip(b.label), r.line, clip(string(bytes.TrimSuffix(end, pemDash))))
 			}
 			return b, nil
