@@ -59,7 +59,7 @@ func Prepare(ctx context.Context, outputs []Output, names []string, replace bool
 		}
 		versions[i] = version
 		if p, ok := o.Store.(Preparer); ok {
-			if err := p.Prepare(ctx, o.set(files, nil, replace)); err != nil {
+			if err := p.Prepare(ctx, o.SetOf(files, nil, replace)); err != nil {
 				return nil, &PlaceError{o.Store.String(), err}
 			}
 		}
@@ -67,7 +67,8 @@ func Prepare(ctx context.Context, outputs []Output, names []string, replace bool
 	return versions, nil
 }
 
-func (o Output) set(files Files, facts map[string]string, replace bool) Set {
+// SetOf is files as they are to be in the place, with what is kept beside them.
+func (o Output) SetOf(files Files, facts map[string]string, replace bool) Set {
 	return Set{Files: files, Facts: facts, Owner: o.Owner, Group: o.Group, Mode: o.Mode, Swap: o.Swap, Labels: o.Labels, Annotations: o.Annotations, Replace: replace}
 }
 
@@ -103,7 +104,7 @@ func (o Output) Set(c *Credential, facts map[string]string, replace bool) (Set, 
 		facts = map[string]string{}
 	}
 	facts[FactFiles], facts[FactRoots] = files.Digest(), RootsDigest(c.Roots)
-	return o.set(files, facts, replace), nil
+	return o.SetOf(files, facts, replace), nil
 }
 
 // Check holds a credential against itself: the key belongs to the leaf, the chain is

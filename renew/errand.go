@@ -82,7 +82,7 @@ func (e *Errand) take(order *issue.Order) (err error) {
 	}
 	another := order.CSR != nil && !bytes.Equal(order.CSR, e.m.CSR) // somebody else's key
 	if another || e.m.NotAfter.Sub(e.now) < order.Validity.NotAfter.Sub(e.now)/2 || e.m.orderedOtherwise(e.t.Record) {
-		e.m.Key, e.m.held, e.m.CSR, e.m.Resume, e.m.NotAfter = nil, nil, nil, nil, time.Time{}
+		e.m.unplace()
 	}
 	if len(e.m.CSR) == 0 {
 		return nil
@@ -107,7 +107,7 @@ func (e *Errand) fetch(ctx context.Context, authority ca.Authority, order issue.
 	if !errors.Is(err, ca.ErrLost) {
 		return c, err
 	}
-	e.m.Key, e.m.held, e.m.CSR, e.m.Resume, e.m.NotAfter = nil, nil, nil, nil, time.Time{}
+	e.m.unplace()
 	if err := e.take(&order); err != nil {
 		return nil, err
 	}

@@ -56,7 +56,7 @@ func (p Place) try(ctx context.Context, replace bool) error {
 			files[name] = issue.File{}
 		}
 	}
-	return try.Prepare(ctx, issue.Set{Files: files, Owner: p.Owner, Group: p.Group, Mode: p.Mode, Swap: p.Swap, Labels: p.Labels, Annotations: p.Annotations, Replace: replace})
+	return try.Prepare(ctx, p.SetOf(files, nil, replace))
 }
 
 // mayReplace tells whether a place may be taken from a service, or from files that

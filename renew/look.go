@@ -305,7 +305,7 @@ func (v *View) drift(ctx context.Context, p Place, i int) {
 		return
 	}
 	if s.audit != nil && p.keeps() {
-		wrong, err := s.audit(ctx, issue.Set{Files: s.set.Files, Owner: p.Owner, Group: p.Group, Mode: p.Mode, Swap: p.Swap, Labels: p.Labels, Annotations: p.Annotations})
+		wrong, err := s.audit(ctx, p.SetOf(s.set.Files, nil, false))
 		if err != nil {
 			wrong = []string{err.Error()}
 		}

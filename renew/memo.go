@@ -179,6 +179,11 @@ func (r *Renewer) remember(ctx context.Context, t *Target, m *memo) error {
 	return nil
 }
 
+// unplace drops the order that was placed, with its key: the next one is another.
+func (m *memo) unplace() {
+	m.Key, m.held, m.CSR, m.Resume, m.NotAfter = nil, nil, nil, nil, time.Time{}
+}
+
 // hold takes a credential into the journal.
 func (m *memo) hold(c *issue.Credential, keepKey bool) error {
 	m.Chain, m.Roots, m.Key, m.held = nil, nil, nil, nil

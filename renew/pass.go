@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/meshpki/meshpki/ca"
-	"github.com/meshpki/meshpki/internal/guard"
 	"github.com/meshpki/meshpki/issue"
 )
 
@@ -135,103 +134,6 @@ func (r *Renewer) Pass(ctx context.Context, candidates iter.Seq[Candidate], o Op
 		return cmp.Or(a.ends.Compare(b.ends), cmp.Compare(a.Name, b.Name))
 	})
 	return p.many(ctx, len(p.due), inOrder(p.due), p.second)
-}
-
-// many is all for work on so many targets: in a crowd, where they are enough for one.
-func (p *pass) many(ctx context.Context, n int, candidates iter.Seq[Candidate], f func(context.Context, *Target, error)) error {
-	if n < 4*p.r.Workers || p.r.Workers <= 1 || p.r.Crowd <= p.r.Workers || p.r.Together == nil {
-		return p.all(ctx, p.r.Workers, candidates, f)
-	}
-	together, end := p.r.Together(ctx)
-	defer end()
-	return p.all(together, min(p.r.Crowd, n), candidates, f)
-}
-
-// dueTarget is a target that something is to be done about, and when what it has
-// ends; zero where it has nothing.
-type dueTarget struct {
-	*Target
-	ends time.Time
-}
-
-// inOrder hands out targets that were made already.
-func inOrder(due []dueTarget) iter.Seq[Candidate] {
-	return func(yield func(Candidate) bool) {
-		for _, d := range due {
-			if !yield(func(context.Context) (*Target, error) { return d.Target, nil }) {
-				return
-			}
-		}
-	}
-}
-
-// all has f done for every candidate, several at once. An interruption or ErrAbort
-// ends it; what was begun is finished.
-func (p *pass) all(ctx context.Context, workers int, candidates iter.Seq[Candidate], f func(context.Context, *Target, error)) error {
-	work := func(c Candidate) {
-		t, err := c(ctx)
-		if errors.Is(err, ErrAbort) {
-			p.abort(err)
-			return
-		}
-		f(ctx, t, err)
-	}
-	if workers <= 1 {
-		// On the caller's own thread: tests count its system calls.
-		for c := range candidates {
-			if p.ended(ctx) != nil {
-				break
-			}
-			work(c)
-		}
-		return p.ended(ctx)
-	}
-	// Some wait in it, so that a worker that is done finds the next one at once.
-	queue := make(chan Candidate, min(4*workers, 64))
-	var running sync.WaitGroup
-	for range workers {
-		running.Add(1)
-		guard.Go(func(fault any) {
-			defer running.Done()
-			p.abort(fmt.Errorf("internal error: %v", fault))
-			for range queue { // so that nobody waits for a reader
-			}
-		}, func() {
-			for c := range queue {
-				if p.ended(ctx) == nil {
-					work(c)
-				}
-			}
-			running.Done()
-		})
-	}
-	for c := range candidates {
-		if p.ended(ctx) != nil {
-			break
-		}
-		queue <- c
-	}
-	close(queue)
-	running.Wait()
-	return p.ended(ctx)
-}
-
-func (p *pass) abort(err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.failed == nil {
-		p.failed = err
-	}
-}
-
-// ended says what ended the pass; nil while it goes on.
-func (p *pass) ended(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.failed == nil {
-		return context.Cause(ctx)
-	}
-	return p.failed
 }
 
 // first looks at a target, and keeps it for later if something is to be done.

@@ -95,7 +95,7 @@ func (w *work) obtain(ctx context.Context, authority ca.Authority, order issue.O
 		e := &Errand{w.r, w.t, w.m, w.now}
 		return e.fetch(ctx, authority, order)
 	}
-	w.m.Key, w.m.held, w.m.CSR, w.m.Resume, w.m.NotAfter = nil, nil, nil, nil, time.Time{}
+	w.m.unplace()
 	if w.r.Allow != nil {
 		if err := w.r.Allow(ctx, w.t.Backend); err != nil {
 			return nil, err
