@@ -14,7 +14,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -131,20 +130,11 @@ func (l *Ledger) Record(ctx context.Context, e ca.Entry) error {
 	return <-mine.done
 }
 
-// gather waits a moment for others where many come, for as long as some do: those that
-// come during an append wait for the whole of it.
-func (l *Ledger) gather() {
-	const crowd, enough, moment, longest = 8, 96, 2 * time.Millisecond, 16
-	for n, rounds := crowd-1, 0; rounds < longest; rounds++ {
-		l.mu.Lock()
-		now := len(l.queue)
-		l.mu.Unlock()
-		if now <= n || now >= enough {
-			return
-		}
-		n = now
-		time.Sleep(moment)
-	}
+// count is how many wait to be recorded.
+func (l *Ledger) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.queue)
 }
 
 // leave takes an entry out of the queue, because of err; or, if somebody records
@@ -186,7 +176,8 @@ func (l *Ledger) lead(ctx context.Context) error {
 	if err := l.checkCopy(w.Log); err != nil {
 		return err
 	}
-	l.gather()
+	const crowd, enough = 8, 96
+	durable.Gather(l.count, crowd-1, enough)
 	l.mu.Lock()
 	all := l.queue
 	l.queue = nil

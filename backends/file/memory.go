@@ -64,21 +64,22 @@ func (m *Memory) Remove(ctx context.Context, name string) error {
 	if err := errors.Join(err, ctx.Err()); err != nil {
 		return err
 	}
-	if err := os.Remove(path); err != nil {
+	root, err := os.OpenRoot(m.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	shared := durable.ConvoyOf(ctx).Join(root)
+	if err := root.Remove(filepath.Base(path)); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		return err
 	}
-	root, err := os.OpenRoot(m.dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	if shared := durable.ConvoyOf(ctx).Join(root); shared != nil {
-		return shared.Sync()
-	}
-	return durable.SyncDir(root, ".")
+	return shared.SyncDir(root, ".")
 }
 
 // Names lists what is remembered, in order. Remains of a writer that died are none.

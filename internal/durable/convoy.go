@@ -106,20 +106,35 @@ func (s *Shared) broken() bool {
 	return s.failed != nil
 }
 
-// gather waits a moment for others, for as long as some come: a sync for a few keeps
-// the many that come during it waiting.
-func (s *Shared) gather() {
-	const enough, moment, longest = 128, 2 * time.Millisecond, 16
-	for n, rounds := 0, 0; rounds < longest; rounds++ {
-		s.mu.Lock()
-		now := len(s.waiting)
-		s.mu.Unlock()
-		if now == n || now >= enough {
+// Gather waits a moment for others, for as long as some come: what is done for a few
+// keeps the many that come during it waiting. waiting counts those who wait; not more
+// than alone wait for nobody, and enough for nobody else.
+func Gather(waiting func() int, alone, enough int) {
+	const moment, longest = 2 * time.Millisecond, 16
+	for n, rounds := alone, 0; rounds < longest; rounds++ {
+		now := waiting()
+		if now <= n || now >= enough {
 			return
 		}
 		n = now
 		time.Sleep(moment)
 	}
+}
+
+// SyncDir makes the names in a directory durable: with what others have written, or
+// alone where s is nil.
+func (s *Shared) SyncDir(root *os.Root, dir string) error {
+	if s == nil {
+		return SyncDir(root, dir)
+	}
+	return s.Sync()
+}
+
+// count is how many wait.
+func (s *Shared) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.waiting)
 }
 
 // Sync returns once all that was written on the file system before is on the disk.
@@ -141,7 +156,7 @@ func (s *Shared) Sync() error {
 		return err
 	default:
 	}
-	s.gather()
+	Gather(s.count, 0, 128)
 	s.mu.Lock()
 	all, err := s.waiting, s.failed
 	s.waiting = nil

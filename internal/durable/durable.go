@@ -36,10 +36,7 @@ func (c *Convoy) WriteFile(name string, data []byte, mode fs.FileMode) error {
 	if err := root.Rename(tmp, base); err != nil {
 		return errors.Join(fmt.Errorf("replace %s: %w", name, bare(err)), root.Remove(tmp))
 	}
-	if shared != nil {
-		return shared.Sync()
-	}
-	return SyncDir(root, ".")
+	return shared.SyncDir(root, ".")
 }
 
 // Create writes a file that must not exist yet and syncs it; the directory that
