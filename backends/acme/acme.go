@@ -140,17 +140,28 @@ func (a *Authority) Issue(ctx context.Context, req ca.Request) (ca.Chain, error)
 		}
 		return tell(resume)
 	}
-	chain, err := a.obtain(within, req, csr)
+	var chain ca.Chain
+	err = a.insist(func() (err error) {
+		chain, err = a.obtain(within, req, csr)
+		return err
+	})
+	return a.ended(ctx, within, chain, err)
+}
+
+// insist tries again what failed for want of a good nonce, or of an account that the
+// server knows.
+func (a *Authority) insist(try func() error) error {
+	err := try()
 	for range again {
 		switch {
 		case errors.Is(err, errNoAccount): // a server that was set up anew, while a daemon ran on
 			a.lose()
 		case !errors.Is(err, errNonce):
-			return a.ended(ctx, within, chain, err)
+			return err
 		}
-		chain, err = a.obtain(within, req, csr)
+		err = try()
 	}
-	return a.ended(ctx, within, chain, err)
+	return err
 }
 
 // ended is what Issue gives: an order that has taken too long is gone on with later.

@@ -22,17 +22,7 @@ func (a *Authority) RevokeCertificate(ctx context.Context, c *x509.Certificate, 
 	if _, err := a.readKey(a.keyPath()); errors.Is(err, fs.ErrNotExist) {
 		return &ca.Refusal{What: "revoking", Why: "there is no account with " + a.directory + " here, and a server revokes for the account that ordered: use the state directory that the order was made with, or name the account's key under accountKeyFile", Citation: revocation}
 	}
-	err := a.revoke(ctx, c, reason)
-	for range again {
-		switch {
-		case errors.Is(err, errNoAccount):
-			a.lose()
-		case !errors.Is(err, errNonce):
-			return err
-		}
-		err = a.revoke(ctx, c, reason)
-	}
-	return err
+	return a.insist(func() error { return a.revoke(ctx, c, reason) })
 }
 
 // revocation is the clause that revoking goes by.
