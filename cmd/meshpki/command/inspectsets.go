@@ -32,9 +32,12 @@ func (c *call) lintSets(list []source) (sets []inspected) {
 		}
 	}
 	for _, dir := range slices.Sorted(maps.Keys(byDir)) {
+		if len(byDir[dir]) > many {
+			continue
+		}
 		files := issue.Files{}
 		for _, name := range byDir[dir] {
-			if data, err := c.readSource(name); err == nil && len(data) <= most && len(byDir[dir]) <= many {
+			if data, err := c.readSource(name); err == nil && len(data) <= most {
 				files[filepath.Base(name)] = issue.File{Data: data}
 			}
 		}
