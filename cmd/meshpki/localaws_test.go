@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"io/fs"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -62,7 +66,7 @@ func (c *cloud) environment(url string) map[string]string {
 // finds it; the others change or ask it.
 func awsScript(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: aws start | deny RIGHT… | status NAME STATUS | fail OPERATION CODE | well | calls OPERATION N | certificates N | now TIME")
+		ts.Fatalf("usage: aws start | deny RIGHT… | status NAME STATUS | fail OPERATION CODE | well | calls OPERATION N | certificates N | now TIME | untold DIR")
 	}
 	if args[0] == "start" {
 		c, err := newCloud(clock())
@@ -103,8 +107,31 @@ func awsScript(ts *testscript.TestScript, neg bool, args []string) {
 		count(ts, "requests", len(c.Calls(args[1])), args[2])
 	case "certificates":
 		count(ts, "certificates", len(c.Certificates()), args[1])
+	case "untold":
+		untold(ts, ts.MkAbs(args[1]), ts.Getenv("AWS_SECRET_ACCESS_KEY"), localaws.ExampleKey().Secret)
 	default:
 		ts.Fatalf("aws %s: no such thing", args[0])
+	}
+}
+
+// untold wants no file below a directory to have any of these secrets in it.
+func untold(ts *testscript.TestScript, dir string, secrets ...string) {
+	files := 0
+	ts.Check(filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		files++
+		data, err := os.ReadFile(path)
+		for _, secret := range secrets {
+			if bytes.Contains(data, []byte(secret)) {
+				ts.Fatalf("%s has a secret in it", path)
+			}
+		}
+		return err
+	}))
+	if files < 10 {
+		ts.Fatalf("only %d files were looked at", files)
 	}
 }
 
