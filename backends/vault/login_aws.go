@@ -35,6 +35,9 @@ func (s *session) callerIdentity(ctx context.Context, c *client) (map[string]any
 	url, region := "https://sts.amazonaws.com/", "us-east-1"
 	if found.Region != "" {
 		url, region = "https://sts."+found.Region+".amazonaws.com/", found.Region
+		if strings.HasPrefix(region, "cn-") {
+			url = "https://sts." + region + ".amazonaws.com.cn/" // a partition of its own
+		}
 	}
 	const body = "Action=GetCallerIdentity&Version=2011-06-15"
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))

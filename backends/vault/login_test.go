@@ -43,8 +43,9 @@ func TestLogins(t *testing.T) {
 		{backends.VaultAuth{Method: "jwt", Role: "mesh", TokenFile: fileWith(t, "a.b.c")}, "auth/jwt/login", map[string]any{"role": "mesh", "jwt": "a.b.c"}},
 		{backends.VaultAuth{Method: "aws", Role: "mesh", Region: "eu-central-1", ServerID: "vault.example.com"}, "auth/aws/login",
 			map[string]any{"role": "mesh", "iam_http_request_method": "POST"}},
+		{backends.VaultAuth{Method: "aws", Role: "mesh", Region: "cn-north-1", ServerID: "vault.example.com"}, "auth/aws/login", nil},
 	} {
-		t.Run(c.auth.Method, func(t *testing.T) {
+		t.Run(c.auth.Method+c.auth.Region, func(t *testing.T) {
 			f := newFake(t, clock)
 			if _, err := issue.Obtain(t.Context(), f.open(t, backends.Vault{Auth: &c.auth}), order(t, time.Hour), start); err != nil {
 				t.Fatal(err)
@@ -63,7 +64,8 @@ func TestLogins(t *testing.T) {
 			}
 			at, _ := base64.StdEncoding.DecodeString(fmt.Sprint(body["iam_request_url"]))
 			headers, _ := base64.StdEncoding.DecodeString(fmt.Sprint(body["iam_request_headers"]))
-			if string(at) != "https://sts.eu-central-1.amazonaws.com/" || !strings.Contains(string(headers), "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261121/eu-central-1/sts/aws4_request") ||
+			host := map[string]string{"eu-central-1": "sts.eu-central-1.amazonaws.com", "cn-north-1": "sts.cn-north-1.amazonaws.com.cn"}[c.auth.Region]
+			if string(at) != "https://"+host+"/" || !strings.Contains(string(headers), "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261121/"+c.auth.Region+"/sts/aws4_request") ||
 				!strings.Contains(string(headers), "x-vault-aws-iam-server-id") || strings.Contains(fmt.Sprint(body)+string(headers), "aws-secret-key") {
 				t.Errorf("it asks %s with %s", at, headers)
 			}
