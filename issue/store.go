@@ -86,6 +86,18 @@ type Looker interface {
 	Look(ctx context.Context) (Set, Version, func(ctx context.Context, want Set) ([]string, error), error)
 }
 
+// Comparer is implemented by a Store that can tell cheaply that it is as it was; it is
+// found by assertion.
+type Comparer interface {
+	// Unchanged tells whether the place is still at a version that was loaded: then what
+	// was loaded need not be loaded again before a Save. False is no more than that it
+	// should be. It costs far less than Load; a place may say true without a look, where
+	// what is remembered of the version is all that Save needs to hold it against the
+	// place in the very write, and ErrChanged then comes a step later. Modes and owners
+	// are no part of a version, nor is what somebody did to the files without Save.
+	Unchanged(ctx context.Context, was Version) (bool, error)
+}
+
 // Historian is implemented by a Store that keeps what it replaced; it is found by
 // assertion.
 type Historian interface {

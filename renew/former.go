@@ -8,8 +8,8 @@ import (
 	"github.com/meshpki/meshpki/issue"
 )
 
-// former lists the places that the target had, and has no more, as its places tell.
-func (v *View) former(t *Target) []string {
+// formerly lists the places that the target had, and has no more, as its places tell.
+func (v *View) formerly(t *Target) []string {
 	var kept []map[string]string
 	for _, s := range v.seen {
 		// An order with the same places knows of no former one.

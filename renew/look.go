@@ -48,6 +48,9 @@ type View struct {
 	// nothing is.
 	Places []string
 
+	// former are the places that the target had, and has no more, as its places tell.
+	former []string
+
 	seen []seen
 	lead int // the place whose credential is in use; -1 where there is none
 	// wanted is the credential in use with the roots and the CAs that belong to it now;
@@ -62,6 +65,7 @@ func (p *pass) look(ctx context.Context, t *Target, out ca.Outlook) *View {
 		v.seen[i] = p.read(ctx, t, place, out)
 	}
 	v.choose(t)
+	v.former = v.formerly(t)
 	if v.lead < 0 {
 		v.nothing(t)
 		return v

@@ -156,6 +156,7 @@ func (p *pass) first(ctx context.Context, t *Target, err error) {
 		p.tell(p.planned(ctx, t, v, d))
 		return
 	}
+	p.keep(t, v, d)
 	if p.o.AtOnce {
 		p.second(ctx, t, nil)
 		return
@@ -184,17 +185,22 @@ func (p *pass) judge(ctx context.Context, t *Target) (*View, Decision, error) {
 	if err := v.away(t); err != nil {
 		return nil, Decision{}, err
 	}
+	return v, p.decide(t, v), nil
+}
+
+// decide decides on what was seen of a target.
+func (p *pass) decide(t *Target, v *View) Decision {
 	v.State.Seen = p.o.Seen
 	d := Decide(v.State, t.Policy, p.r.Now())
 	if p.o.Force { // also against a clock that seems wrong: a person may know better
 		d.Outcome, d.Check, d.Reason = Renew, "force", "it was asked for"
 	}
-	return v, d, nil
+	return d
 }
 
 // planned is how a target stands to which nothing is done.
 func (p *pass) planned(ctx context.Context, t *Target, v *View, d Decision) Result {
-	res := Result{Name: t.Name, Target: t, Decision: d, Reason: d.Reason, Leaf: v.Leaf, Places: v.Places, Next: d.Next, Former: v.former(t), Stale: v.Stale}
+	res := Result{Name: t.Name, Target: t, Decision: d, Reason: d.Reason, Leaf: v.Leaf, Places: v.Places, Next: d.Next, Former: v.former, Stale: v.Stale}
 	if p.o.Try && (d.Outcome == Renew || d.Outcome == Deliver) {
 		res.Foreign = v.try(ctx, t)
 	}
@@ -268,33 +274,69 @@ func (p *pass) second(ctx context.Context, t *Target, err error) {
 	p.tell(res)
 }
 
-// locked works a target: it is looked at again, for another may have had it before.
+// locked works a target: another may have had it since it was first looked at.
 func (p *pass) locked(ctx context.Context, t *Target) Result {
-	v, d, err := p.judge(ctx, t)
-	if err != nil {
-		return failure(t, err)
+	m, recalled := p.r.recall(ctx, t)
+	var v *View
+	var d Decision
+	if recalled == nil && m.empty() {
+		v, d = p.again(ctx, t)
 	}
-	m, err := p.r.recall(ctx, t)
-	if err != nil {
-		return failure(t, err)
+	glanced := v != nil
+	if !glanced {
+		var err error
+		if v, d, err = p.judge(ctx, t); err != nil {
+			return failure(t, err)
+		}
+	}
+	if recalled != nil {
+		return failure(t, recalled)
 	}
 	if p.o.Wants != nil && !p.o.Wants(t, d) {
 		return p.planned(ctx, t, v, d)
 	}
-	w := &work{r: p.r, t: t, m: m, v: v, d: d, now: p.r.Now(), revoked: p.revoked, replace: p.o.Replace, tried: &p.tried, ascent: &p.ascent}
-	w.result = Result{Name: t.Name, Target: t, Decision: d, Reason: d.Reason, Leaf: v.Leaf, Places: v.Places, Next: d.Next, Former: v.former(t), Stale: v.Stale}
+	w := &work{r: p.r, t: t, m: m, now: p.r.Now(), revoked: p.revoked, replace: p.o.Replace, tried: &p.tried, ascent: &p.ascent}
+	w.sees(v, d)
 	if m.holding() && (p.o.Force || w.superseded()) {
 		m.forget()
 	}
 	if !m.holding() && d.Outcome != Renew && d.Outcome != Deliver {
 		return p.settled(ctx, w)
 	}
-	err = w.do(ctx, p.authority)
+	err := w.do(ctx, p.authority)
+	if glanced && m.holding() && errors.Is(err, issue.ErrChanged) {
+		var settled bool
+		if settled, err = p.overtaken(ctx, w, err); settled && err == nil {
+			return p.settled(ctx, w)
+		}
+	}
 	w.result.Failures, w.result.Since = m.Failures, m.Since
 	if err == nil {
 		return w.result
 	}
 	return p.unfinished(ctx, w, err)
+}
+
+// overtaken goes on where another has written a place since it was looked at: with what
+// is there now. What was made for it has no use where nothing is to be done any more,
+// and no place has it.
+func (p *pass) overtaken(ctx context.Context, w *work, changed error) (settled bool, err error) {
+	v, d, err := p.judge(ctx, w.t)
+	if err != nil {
+		return false, errors.Join(changed, err)
+	}
+	w.sees(v, d)
+	if d.Outcome == Renew || d.Outcome == Deliver || slices.Contains(w.ready, true) {
+		return false, w.do(ctx, p.authority)
+	}
+	w.m.forget()
+	return true, p.r.remember(ctx, w.t, w.m)
+}
+
+// sees takes what was seen of the target, and decided on it.
+func (w *work) sees(v *View, d Decision) {
+	w.v, w.d = v, d
+	w.result = Result{Name: w.t.Name, Target: w.t, Decision: d, Reason: d.Reason, Leaf: v.Leaf, Places: v.Places, Next: d.Next, Former: v.former, Stale: v.Stale}
 }
 
 // settled is a target that needs nothing any more: what its journal remembers of

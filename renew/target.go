@@ -11,7 +11,7 @@ import (
 )
 
 // Target is one service under care: what is ordered for it, where that is kept and
-// who is told. But for what is Known of its places it does not change once made.
+// who is told. But for what is known of its places it does not change once made.
 type Target struct {
 	// Name is what people call it: payment.prod.
 	Name string
@@ -33,6 +33,8 @@ type Target struct {
 	Listed bool
 	// From is issue.FromManifest where a manifest names it, or did; it is kept with the files.
 	From string
+
+	glance *glance // the first look of the pass, for the second
 }
 
 // Place is one place of a target, with the names of its layouts.

@@ -265,7 +265,7 @@ func (w *work) publish(ctx context.Context, c *issue.Credential) (moved bool, er
 	if err != nil {
 		return false, err
 	}
-	issue.Trace(facts, w.t.From, w.v.former(w.t))
+	issue.Trace(facts, w.t.From, w.v.former)
 	facts[issue.FactDelivered] = w.now.UTC().Format(time.RFC3339)
 	w.ready = make([]bool, len(w.t.Places))
 	var failed []error

@@ -79,6 +79,7 @@ func TestStore(t *testing.T, open func(t *testing.T) issue.Store, o StoreOptions
 		{"as many stay whole as are wanted", testWhole},
 		{"doomed keys are taken away, and no others", testPurge},
 		{"what drifted is named", testAudit},
+		{"what is as it was is known by its version", testUnchanged},
 		{"a place is emptied", testRemove},
 		{"what is not ours outlives that", testRemoveKeeps},
 	} {

@@ -140,3 +140,45 @@ func testAccess(t *testing.T, p place) {
 	mustSave(t, s, set, v)
 	want("tls.key", 0o600, "", "")
 }
+
+// testUnchanged: a place is known by the version that was loaded. Once another has
+// saved it is so no more, or the Save at that version says so.
+func testUnchanged(t *testing.T, p place) {
+	s := p.open(t)
+	c, ok := s.(issue.Comparer)
+	if !ok {
+		t.Skip("this store cannot tell cheaply")
+	}
+	unchanged := func(was issue.Version) bool {
+		t.Helper()
+		same, err := c.Unchanged(t.Context(), was)
+		if err != nil {
+			t.Fatalf("whether the place is at version %q: %v", was, err)
+		}
+		return same
+	}
+	wantEmpty(t, s)
+	if !unchanged("") {
+		t.Error("an empty place that was loaded is not as it was")
+	}
+	v := mustSave(t, s, pairSet(1), "")
+	wantSet(t, s, pairSet(1), v)
+	if !unchanged(v) {
+		t.Error("a place that was loaded is not as it was")
+	}
+	if unchanged("made-up") || unchanged("") {
+		t.Error("a place is at a version at which it is not")
+	}
+	now := mustSave(t, p.Reopen(t, s), pairSet(2), v)
+	if unchanged(v) {
+		if _, err := s.Save(t.Context(), pairSet(3), v); !errors.Is(err, issue.ErrChanged) {
+			t.Errorf("a place that another has written is as it was, and saving over it gives error %v", err)
+		}
+	}
+	wantSet(t, s, pairSet(2), now)
+	if !unchanged(now) {
+		t.Error("a place that was loaded again is not as it was")
+	}
+	_, err := c.Unchanged(cancelled(t), now)
+	wantCancelled(t, "compare", err)
+}

@@ -58,6 +58,7 @@ var (
 	_ issue.Preparer  = (*Store)(nil)
 	_ issue.Auditor   = (*Store)(nil)
 	_ issue.Looker    = (*Store)(nil)
+	_ issue.Comparer  = (*Store)(nil)
 	_ issue.Historian = (*Store)(nil)
 	_ issue.Purger    = (*Store)(nil)
 )
@@ -140,6 +141,19 @@ func present(root *os.Root) (string, error) {
 		return "", fmt.Errorf("%s is not a link to a generation: %w", dataLink, issue.ErrForeign)
 	}
 	return gen, nil
+}
+
+// Unchanged reads the link to the present generation, and nothing else: whose the
+// place is, and its version once more, is for Save to see.
+func (s *Store) Unchanged(ctx context.Context, was issue.Version) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	gen, err := linkAt(filepath.Join(s.path, dataLink))
+	if errors.Is(err, fs.ErrNotExist) {
+		return was == "", nil
+	}
+	return err == nil && issue.Version(gen) == was, err
 }
 
 // bare drops operation and path from an error that is said with others.

@@ -22,6 +22,9 @@ const (
 
 func readLink(root *os.Root, name string) (string, error) { return root.Readlink(name) }
 
+// linkAt is readLink by a path.
+func linkAt(path string) (string, error) { return os.Readlink(path) }
+
 // swap makes a generation the present one with one rename.
 func swap(root *os.Root, gen string) error {
 	tmp := dataLink + "." + durable.Suffix()

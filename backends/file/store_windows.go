@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/meshpki/meshpki/internal/durable"
 )
@@ -20,6 +21,16 @@ const (
 func readLink(root *os.Root, name string) (string, error) {
 	data, err := readFile(root, name, 1<<10)
 	return string(data), err
+}
+
+// linkAt is readLink by a path.
+func linkAt(path string) (string, error) {
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	return readLink(root, filepath.Base(path))
 }
 
 // swap makes a generation the present one with one rename.

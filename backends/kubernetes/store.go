@@ -34,6 +34,7 @@ type Store struct {
 var (
 	_ issue.Store    = (*Store)(nil)
 	_ issue.Looker   = (*Store)(nil)
+	_ issue.Comparer = (*Store)(nil)
 	_ issue.Auditor  = (*Store)(nil)
 	_ issue.Preparer = (*Store)(nil)
 	_ issue.Remover  = (*Store)(nil)
@@ -199,6 +200,18 @@ func (s *Store) read(ctx context.Context) (*secret, *live, error) {
 	s.last = l
 	s.mu.Unlock()
 	return read, l, nil
+}
+
+// Unchanged asks nothing: what was read last, if it is of that version, has all that
+// Save needs to write with the precondition that the Secret is as it was then, which the
+// API server enforces.
+func (s *Store) Unchanged(ctx context.Context, was issue.Version) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last != nil && s.last.version() == was, nil
 }
 
 func (s *Store) client() (*client, error) { return s.clusters.client(s.options) }

@@ -43,6 +43,7 @@ const mostStripped = 10
 var (
 	_ issue.Store     = (*Store)(nil)
 	_ issue.Auditor   = (*Store)(nil)
+	_ issue.Comparer  = (*Store)(nil)
 	_ issue.Historian = (*Store)(nil)
 	_ issue.Purger    = (*Store)(nil)
 )
@@ -64,6 +65,16 @@ func (s *Store) Load(ctx context.Context) (issue.Set, issue.Version, error) {
 		return issue.Set{}, "", fs.ErrNotExist
 	}
 	return clone(s.set), s.at(), nil
+}
+
+// Unchanged compares the versions.
+func (s *Store) Unchanged(ctx context.Context, was issue.Version) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at() == was, nil
 }
 
 // Save replaces the set by a copy of the one given. Errors to branch on:
