@@ -106,8 +106,13 @@ func (w Wish) check() error {
 	if why := labelProblem(w.Namespace, underscore); why != "" {
 		return &WishError{fmt.Sprintf("namespace %s", quote(w.Namespace)), why}
 	}
-	if w.Kind == Consul && labelProblem(w.Datacenter, true) != "" {
-		return &WishError{"identity consul", "needs the datacenter's name: --datacenter dc1"}
+	if w.Kind == Consul {
+		if w.Datacenter == "" {
+			return &WishError{"identity consul", "needs the datacenter's name: --datacenter dc1"}
+		}
+		if why := labelProblem(w.Datacenter, true); why != "" {
+			return &WishError{fmt.Sprintf("datacenter %s", quote(w.Datacenter)), why}
+		}
 	}
 	if w.Kind != Consul && w.Datacenter != "" {
 		return &WishError{"datacenter", "belongs to --identity consul"}

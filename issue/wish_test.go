@@ -259,7 +259,7 @@ func TestWishErrors(t *testing.T) {
 		{"a namespace up", func(w *issue.Wish) { w.Namespace = ".." }, `namespace ".."`, "is not a name"},
 		{"kuma with capitals", func(w *issue.Wish) { w.Kind, w.Service = issue.Kuma, "A_b" }, "service", "'_'"},
 		{"consul without a datacenter", func(w *issue.Wish) { w.Kind = issue.Consul }, "identity consul", "--datacenter"},
-		{"consul with a path for one", func(w *issue.Wish) { w.Kind, w.Datacenter = issue.Consul, "../x" }, "identity consul", "--datacenter"},
+		{"consul with a path for one", func(w *issue.Wish) { w.Kind, w.Datacenter = issue.Consul, "../x" }, `datacenter "../x"`, "is not a name"},
 		{"a datacenter without consul", func(w *issue.Wish) { w.Datacenter = "dc1" }, "datacenter", "consul"},
 		{"a URI beside an ID", func(w *issue.Wish) { w.URI = []string{"urn:x"} }, `uri "urn:x"`, "X509-SVID, Section 2"},
 		{"a URI for linkerd", func(w *issue.Wish) { w.Kind, w.URI = issue.Linkerd, []string{"urn:x"} }, "uri", "X509-SVID, Section 2"},

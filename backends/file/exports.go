@@ -30,6 +30,8 @@ type Export struct {
 	Name string `json:"name"`
 	// Authority is the CA that was handed out; "" where it was the bundle alone.
 	Authority string `json:"authority,omitempty"`
+	// Scheme is the form in which; "" where the consumer has one.
+	Scheme string `json:"scheme,omitempty"`
 	// Bundle and Chain are fingerprints of what was handed out: of the roots, and of
 	// the CA's certificate with those above it.
 	Bundle string    `json:"bundle"`
@@ -47,16 +49,22 @@ type exports struct {
 	Exports []Export `json:"exports"`
 }
 
+// Handed is what was handed out besides the bundle.
+type Handed struct {
+	Authority string // "" is none
+	Scheme    string
+}
+
 // RecordExport remembers that the bundle as it is now, and with it the chain of an
-// authority unless that is "", was handed to somebody, in place of what was before.
+// authority if there is one, was handed to somebody, in place of what was before.
 // It has to be called before the thing is handed out, with the roots that are. Error
 // to branch on: ErrNoAuthority; ErrOtherPhase where the roots are others by now.
-func (d *Directory) RecordExport(ctx context.Context, name, authority string, roots []*x509.Certificate) error {
+func (d *Directory) RecordExport(ctx context.Context, name string, what Handed, roots []*x509.Certificate) error {
 	if !ValidExport(name) {
 		return fmt.Errorf("%q is no name for whom something is handed to", name)
 	}
 	return d.counted(ctx, func(c *census) error {
-		e := Export{Name: name, Authority: authority, At: d.now().UTC().Truncate(time.Second)}
+		e := Export{Name: name, Authority: what.Authority, Scheme: what.Scheme, At: d.now().UTC().Truncate(time.Second)}
 		if err := c.fingerprint(&e); err != nil {
 			return err
 		}

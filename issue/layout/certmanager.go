@@ -5,14 +5,17 @@ func certIssuer() Consumer {
 	c := Consumer{
 		Name: "cert-manager", Title: "cert-manager", Schemes: []string{"cluster-issuer", "issuer"}, Namespace: "cert-manager",
 		restarts: certIssuerRestarts,
+		switches: func(h *Handover) []string {
+			return []string{"nothing: the other issuer stays, and a Certificate is signed by this one once its issuerRef says kind " + issuerKind(h.Scheme)}
+		},
 	}
 	p := parts{chain: "tls.crt", key: "tls.key", roots: "ca.crt"}
 	c.parts = map[string]parts{"cluster-issuer": p, "issuer": p}
 	c.objects = func(h *Handover) ([]node, error) {
 		data, err := rendered(c, h, "tls.crt", "tls.key", "ca.crt")
-		kind, namespace := "ClusterIssuer", ""
-		if h.Scheme == "issuer" {
-			kind, namespace = "Issuer", h.Namespace
+		kind, namespace := issuerKind(h.Scheme), ""
+		if kind == "Issuer" {
+			namespace = h.Namespace
 		}
 		return []node{
 			secret("meshpki-ca", h.Namespace, schemeTLS, nil, data),
@@ -20,6 +23,13 @@ func certIssuer() Consumer {
 		}, err
 	}
 	return c
+}
+
+func issuerKind(scheme string) string {
+	if scheme == "issuer" {
+		return "Issuer"
+	}
+	return "ClusterIssuer"
 }
 
 func certIssuerRestarts(_ *Handover, change Change) []string {

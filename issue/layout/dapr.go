@@ -36,8 +36,8 @@ func daprEnforce(h *Handover) []enforcing {
 	}
 }
 
-func daprRestarts(_ *Handover, change Change) []string {
-	const system = "kubectl rollout restart -n dapr-system deploy/dapr-sentry deploy/dapr-sidecar-injector deploy/dapr-operator " +
+func daprRestarts(h *Handover, change Change) []string {
+	system := "kubectl rollout restart -n " + h.Namespace + " deploy/dapr-sentry deploy/dapr-sidecar-injector deploy/dapr-operator " +
 		"statefulset/dapr-placement-server"
 	const apps = "then every app: kubectl rollout restart deployment -n <namespace>"
 	switch change {

@@ -25,10 +25,12 @@ type Handover struct {
 	Key crypto.Signer
 	// CRLs are in DER; there need not be any.
 	CRLs [][]byte
-	// TrustDomain is the name alone.
-	TrustDomain string
+	// TrustDomain is the name alone, and ClusterDomain that of the cluster's DNS.
+	TrustDomain, ClusterDomain string
 	// Scheme is one of the consumer's, Namespace where it lives, Mesh which of its meshes.
 	Scheme, Namespace, Mesh string
+	// Before is the scheme in which it was handed the CA before; "" is not known.
+	Before string
 	// Upstream is how SPIRE gets at a CA that is kept elsewhere; its zero value is a CA
 	// that is handed out as files.
 	Upstream Upstream
@@ -43,6 +45,7 @@ type Change string
 const (
 	ChangeFirst    Change = "first"    // nothing was handed out before
 	ChangeNone     Change = "none"     // the same
+	ChangeScheme   Change = "scheme"   // the same in another scheme
 	ChangeIssuer   Change = "issuer"   // another CA under the same roots
 	ChangeSuperset Change = "superset" // the old roots, and more
 	ChangeSubset   Change = "subset"   // some of the old roots
@@ -86,6 +89,9 @@ type Consumer struct {
 	objects  func(h *Handover) ([]node, error)
 	enforce  func(h *Handover) []enforcing
 	restarts func(h *Handover, c Change) []string
+	// switches says what has to be done where it had the CA in another scheme, before
+	// all else; nil where nothing has.
+	switches func(h *Handover) []string
 }
 
 // parts are the names of the files in which one scheme has its material.
@@ -220,10 +226,34 @@ func (c Consumer) Hand(h *Handover, enforce bool) (*Handed, error) {
 
 // Restarts says what has to be restarted, and in which order, for a change to take hold.
 func (c Consumer) Restarts(h *Handover, change Change) []string {
-	if change == ChangeNone {
-		return []string{"nothing: it is what was handed out before"}
+	in := *h
+	if in.Namespace == "" {
+		in.Namespace = c.Namespace
 	}
-	return c.restarts(h, change)
+	var first []string
+	if h.switched() && change != ChangeFirst && c.switches != nil {
+		first = c.switches(&in)
+	}
+	switch {
+	case change == ChangeNone:
+		return []string{"nothing: it is what was handed out before"}
+	case change == ChangeScheme && len(first) > 0:
+		return first
+	case change == ChangeScheme:
+		return []string{"nothing: it is the same CA in another form"}
+	}
+	return append(first, c.restarts(&in, change)...)
+}
+
+// switched tells whether it was handed out in another scheme before.
+func (h *Handover) switched() bool { return h.Before != "" && h.Before != h.Scheme }
+
+// In is the change, with another scheme counted for one.
+func (c Change) In(h *Handover) Change {
+	if c == ChangeNone && h.switched() {
+		return ChangeScheme
+	}
+	return c
 }
 
 // write puts the material into the files of a scheme.

@@ -153,6 +153,67 @@ func TestChangeOf(t *testing.T) {
 	}
 }
 
+// What has to be done where it was handed out in another scheme comes before all else,
+// and everything is said of the namespace that was asked for.
+func TestRestartsTellOfSchemeAndNamespace(t *testing.T) {
+	for _, test := range []struct {
+		consumer, before, scheme string
+		change                   layout.Change
+		says                     []string
+	}{
+		{"istio", "istio", "kubernetes.io/tls", layout.ChangeNone, []string{"delete secret cacerts -n elsewhere", "deployment istiod -n elsewhere"}},
+		{"istio", "istio", "istio", layout.ChangeNone, []string{"nothing: it is what was handed out before"}},
+		{"istio", "", "kubernetes.io/tls", layout.ChangeNone, []string{"nothing: it is what was handed out before"}},
+		{"istio", "kubernetes.io/tls", "istio", layout.ChangeSuperset, []string{"delete secret cacerts", "istiod -n elsewhere", "ISTIO_MULTIROOT_MESH", "istiod -n elsewhere"}},
+		{"istio", "istio", "istio", layout.ChangeFirst, []string{"deployment istiod -n elsewhere"}},
+		{"linkerd", "linkerd.io/tls", "kubernetes.io/tls", layout.ChangeIssuer, []string{"delete secret linkerd-identity-issuer -n elsewhere", "identity.issuer.scheme=kubernetes.io/tls", "nothing"}},
+		{"linkerd", "", "linkerd.io/tls", layout.ChangeFirst, []string{"identity.issuer.scheme=linkerd.io/tls", "deployment -n elsewhere"}},
+		{"linkerd", "", "linkerd.io/tls", layout.ChangeSuperset, []string{"deployment -n elsewhere", "the proxies"}},
+		{"dapr", "", "dapr", layout.ChangeSuperset, []string{"restart -n elsewhere deploy/dapr-sentry", "every app"}},
+		{"kuma", "provided", "mesh-identity", layout.ChangeNone, []string{"permissions that go by SPIFFE IDs", "MeshTrust and the MeshIdentity", "take mtls out"}},
+		{"kuma", "mesh-identity", "universal", layout.ChangeNone, []string{"permissions that go by tags", "mtls of the Mesh", "take the MeshIdentity away"}},
+		{"kuma", "provided", "universal", layout.ChangeNone, []string{"nothing: it is the same CA in another form"}},
+		{"kuma", "", "mesh-identity", layout.ChangeFirst, []string{"--enforce", "nothing"}},
+		{"cert-manager", "cluster-issuer", "issuer", layout.ChangeNone, []string{"kind Issuer"}},
+	} {
+		c, err := layout.ConsumerByName(test.consumer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := &layout.Handover{Before: test.before, Scheme: test.scheme, Namespace: "elsewhere"}
+		got := strings.Join(c.Restarts(h, test.change.In(h)), "\n")
+		rest := got
+		for _, want := range test.says {
+			_, after, found := strings.Cut(rest, want)
+			if rest = after; !found {
+				t.Errorf("%s, %s after %q, %s: %q is not said, or not in its turn, of\n%s", test.consumer, test.scheme, test.before, test.change, want, got)
+			}
+		}
+	}
+}
+
+// Istio's rule for clients names the services of the cluster, whatever its domain.
+func TestIstioNamesEveryHost(t *testing.T) {
+	c, err := layout.ConsumerByName("istio")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for domain, want := range map[string]string{"": `host: "*.local"`, "cluster.local": `host: "*.local"`, "k8s.example.org": `host: "*.k8s.example.org"`} {
+		h := handover(t, 0, 0)
+		h.ClusterDomain = domain
+		if err := c.Settle(h); err != nil {
+			t.Fatal(err)
+		}
+		handed, err := c.Hand(h, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := string(handed.Enforce[1].Text); !strings.Contains(text, want) {
+			t.Errorf("%q:\n%s", domain, text)
+		}
+	}
+}
+
 func FuzzUnpack(f *testing.F) {
 	h := handover(f, 0, 0)
 	for _, c := range layout.HandoverConsumers() {

@@ -1,5 +1,7 @@
 package layout
 
+import "strings"
+
 const schemeTLS = "kubernetes.io/tls"
 
 // istio is istiod, which signs with what lies in /etc/cacerts.
@@ -12,6 +14,7 @@ func istio() Consumer {
 		},
 		enforce:  istioEnforce,
 		restarts: istioRestarts,
+		switches: istioSwitches,
 	}
 	c.objects = func(h *Handover) ([]node, error) {
 		names, kind := []string{"ca-cert.pem", "ca-key.pem", "root-cert.pem", "cert-chain.pem", "ca-crl.pem"}, "Opaque"
@@ -29,7 +32,7 @@ func istioEnforce(h *Handover) []enforcing {
 		return object("security.istio.io/v1", "PeerAuthentication", "default", h.Namespace, nil, spec(entry{"mtls", node{{"mode", mode}}}))
 	}
 	clients := object("networking.istio.io/v1", "DestinationRule", "default", h.Namespace, nil, spec(
-		entry{"host", "*.local"}, entry{"trafficPolicy", node{{"tls", node{{"mode", "ISTIO_MUTUAL"}}}}}))
+		entry{"host", "*." + everyHost(h.ClusterDomain)}, entry{"trafficPolicy", node{{"tls", node{{"mode", "ISTIO_MUTUAL"}}}}}))
 	return []enforcing{
 		{"permissive: servers take mutual TLS and plain text alike; nothing breaks. Stay here until every workload has a proxy: " +
 			"istio_requests_total with connection_security_policy=none counts those that do not.", []node{peers("PERMISSIVE")}},
@@ -37,8 +40,24 @@ func istioEnforce(h *Handover) []enforcing {
 	}
 }
 
-func istioRestarts(_ *Handover, change Change) []string {
-	const istiod = "kubectl rollout restart deployment istiod -n istio-system"
+// everyHost is what the names of all services end in: Istio's own examples take local,
+// below which others besides the cluster's may be.
+func everyHost(clusterDomain string) string {
+	if clusterDomain == "" || strings.HasSuffix(clusterDomain, ".local") {
+		return "local"
+	}
+	return clusterDomain
+}
+
+// istioSwitches: a Secret keeps its type as long as it lives, and of two layouts in one
+// directory istiod reads that of tls.crt.
+func istioSwitches(h *Handover) []string {
+	return []string{"kubectl delete secret cacerts -n " + h.Namespace + ", for its type cannot be changed, and then apply the new one",
+		"kubectl rollout restart deployment istiod -n " + h.Namespace}
+}
+
+func istioRestarts(h *Handover, change Change) []string {
+	istiod := "kubectl rollout restart deployment istiod -n " + h.Namespace
 	const proxies = "kubectl rollout restart deployment -n <namespace>, for each namespace with workloads"
 	switch change {
 	case ChangeFirst:

@@ -24,6 +24,7 @@ func kuma() Consumer {
 		parts:    map[string]parts{schemeProvided: provided, schemeUniversal: provided, schemeMeshIdentity: {chain: "ca.crt", key: "ca.key", roots: "ca-bundle.crt"}},
 		enforce:  kumaEnforce,
 		restarts: kumaRestarts,
+		switches: kumaSwitches,
 	}
 	c.objects = func(h *Handover) ([]node, error) {
 		data, err := rendered(c, h, "ca.crt", "ca.key")
@@ -121,7 +122,7 @@ func kumaEnforce(h *Handover) []enforcing {
 				entry{"rules", []any{node{{"default", node{{"mode", mode}}}}}}))
 		}
 		return []enforcing{
-			{before + stay, []node{object(kumaAPI, "MeshTrafficPermission", "allow-mesh", h.Namespace, kumaLabels(h), spec(anybody)), tls("Permissive")}},
+			{before + "Apply this before the MeshIdentity. " + stay, []node{object(kumaAPI, "MeshTrafficPermission", "allow-mesh", h.Namespace, kumaLabels(h), spec(anybody)), tls("Permissive")}},
 			{strict, []node{tls("Strict")}},
 		}
 	}
@@ -138,10 +139,28 @@ func kumaEnforce(h *Handover) []enforcing {
 	}
 }
 
+// kumaSwitches: a Mesh's backend and a MeshIdentity name workloads differently, and from
+// 2.12 on until 3.0 proxies trust both, where both are there.
+func kumaSwitches(h *Handover) []string {
+	const trusts = ": from Kuma 2.12 on until 3.0 proxies trust both"
+	switch {
+	case h.Scheme == schemeMeshIdentity:
+		return []string{"first permissions that go by SPIFFE IDs, beside those that go by tags", "then the MeshTrust and the MeshIdentity, beside the mtls of the Mesh" + trusts,
+			"once every proxy has a certificate by the MeshIdentity, take mtls out of the Mesh"}
+	case h.Before == schemeMeshIdentity:
+		return []string{"first permissions that go by tags, beside those that go by SPIFFE IDs", "then the mtls of the Mesh, beside the MeshIdentity" + trusts,
+			"once that is in, take the MeshIdentity away, and its MeshTrust last"}
+	}
+	return nil
+}
+
 func kumaRestarts(h *Handover, change Change) []string {
 	if h.Scheme == schemeMeshIdentity {
 		switch change {
-		case ChangeFirst, ChangeIssuer:
+		case ChangeFirst:
+			return []string{"first what --enforce gives as its first step: without a permission nothing gets in, and without a MeshTLS servers are strict from Kuma 3.0 on",
+				"then nothing: proxies get certificates of the CA without a restart"}
+		case ChangeIssuer:
 			return []string{"nothing: proxies get certificates of the CA as theirs come to renewal"}
 		case ChangeSuperset, ChangeSubset:
 			return []string{"nothing: MeshTrust is told to every proxy; wait for it before the CA changes"}

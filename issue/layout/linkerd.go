@@ -12,6 +12,7 @@ func linkerd() Consumer {
 		},
 		enforce:  linkerdEnforce,
 		restarts: linkerdRestarts,
+		switches: linkerdSwitches,
 	}
 	c.objects = func(h *Handover) ([]node, error) {
 		names, kind := []string{"crt.pem", "key.pem"}, "Opaque"
@@ -42,12 +43,21 @@ func linkerdEnforce(_ *Handover) []enforcing {
 	}
 }
 
-func linkerdRestarts(_ *Handover, change Change) []string {
-	const control = "kubectl rollout restart deployment -n linkerd"
+// linkerdSwitches: the control plane is told of the scheme when it is installed, and a
+// Secret keeps its type as long as it lives.
+func linkerdSwitches(h *Handover) []string {
+	return []string{"kubectl delete secret linkerd-identity-issuer -n " + h.Namespace + ", for its type cannot be changed, and then apply the new one",
+		"helm upgrade with identity.issuer.scheme=" + h.Scheme + ", which restarts the identity controller"}
+}
+
+func linkerdRestarts(h *Handover, change Change) []string {
+	control := "kubectl rollout restart deployment -n " + h.Namespace
 	const data = "kubectl rollout restart deployment -n <namespace>, for each meshed namespace"
 	switch change {
 	case ChangeFirst:
-		return []string{"install with identity.externalCA=true, and with identity.issuer.scheme=kubernetes.io/tls for that scheme"}
+		return []string{"before Linkerd is installed: nothing; then install it with identity.externalCA=true and identity.issuer.scheme=" + h.Scheme,
+			"after: its proxies know other roots, and refuse these. Put them into the ConfigMap beside its own first, then the control plane: " + control,
+			"then the proxies: " + data, "only then the issuer"}
 	case ChangeIssuer:
 		return []string{"nothing: the identity controller sees another issuer, and says so by the event IssuerUpdated"}
 	case ChangeSuperset:

@@ -39,7 +39,7 @@ func (c *call) recordBundle(ctx context.Context, roots []*x509.Certificate) erro
 	if err != nil {
 		return err
 	}
-	return d.RecordExport(ctx, c.String("record"), "", roots)
+	return d.RecordExport(ctx, c.String("record"), file.Handed{}, roots)
 }
 
 // intermediateFrom makes an intermediate that an authority elsewhere signs: its key is

@@ -161,7 +161,7 @@ func (x *handing) material(args []string) error {
 	if x.h.Roots, err = x.d.Bundle(); err != nil {
 		return err
 	}
-	x.h.TrustDomain = x.d.Settings().TrustDomain
+	x.h.TrustDomain, x.h.ClusterDomain = x.d.Settings().TrustDomain, x.d.Settings().ClusterDomain
 	for _, name := range x.c.values("crl") {
 		crls, err := x.c.readCRLs(name)
 		if err != nil {
@@ -280,7 +280,8 @@ func (x *handing) change() (layout.Change, error) {
 		return layout.ChangeFirst, nil
 	}
 	same := all[i].Authority == x.authority.Name && !all[i].Stale
-	return layout.ChangeOf(all[i].Roots, fingerprints(x.h.Roots), same), nil
+	x.h.Before = all[i].Scheme
+	return layout.ChangeOf(all[i].Roots, fingerprints(x.h.Roots), same).In(&x.h), nil
 }
 
 // release records the export, and then hands it out.
@@ -310,7 +311,7 @@ func (x *handing) release(ctx context.Context, handed *layout.Handed, change lay
 	}
 	if x.elsewhere() {
 		doc.Recorded = "" // nothing of ours is handed out
-	} else if err := x.d.RecordExport(ctx, x.record, x.authority.Name, x.h.Roots); err != nil {
+	} else if err := x.d.RecordExport(ctx, x.record, file.Handed{Authority: x.authority.Name, Scheme: x.h.Scheme}, x.h.Roots); err != nil {
 		return err
 	}
 	if x.out == "" {

@@ -77,7 +77,7 @@ func recordPublished(ctx context.Context, d *file.Directory, ref string, roots [
 	if slices.ContainsFunc(all, func(e file.Export) bool { return e.Name == name && !e.Stale }) {
 		return nil
 	}
-	return d.RecordExport(ctx, name, "", roots)
+	return d.RecordExport(ctx, name, file.Handed{}, roots)
 }
 
 // publishBundle is ca bundle --publish: once, and without a manifest.

@@ -39,7 +39,7 @@ func (d CAExported) Data() any { return d }
 
 // changes say what is new, by its name.
 var exportChanges = map[string]string{
-	"first": "handed out for the first time", "none": "the same as before", "issuer": "another CA under the same roots",
+	"first": "handed out for the first time", "none": "the same as before", "scheme": "the same as before, in another form", "issuer": "another CA under the same roots",
 	"superset": "the old roots and new ones", "subset": "fewer of the old roots", "roots": "other roots than before",
 }
 
