@@ -2,9 +2,6 @@ package issue
 
 import (
 	"crypto"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/asn1"
 	"fmt"
 
 	"go.step.sm/crypto/keyutil"
@@ -29,25 +26,4 @@ func NewKey(kt ca.KeyType) (crypto.Signer, error) {
 		return keyutil.GenerateSigner("RSA", "", 4096)
 	}
 	return nil, fmt.Errorf("key type %q is not known", string(kt))
-}
-
-// newCSR makes the PKCS#10 request in DER for a key and an identity. It carries
-// the wanted names and nothing else: some authorities refuse what they do not
-// expect there.
-func newCSR(key crypto.Signer, id ca.Identity) ([]byte, error) {
-	subject, err := asn1.Marshal(id.Subject())
-	if err != nil {
-		return nil, fmt.Errorf("make a certificate request: subject: %w", err)
-	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
-		RawSubject:     subject,
-		DNSNames:       id.DNS(),
-		IPAddresses:    id.IPs(),
-		EmailAddresses: id.Emails(),
-		URIs:           id.URIs(),
-	}, key)
-	if err != nil {
-		return nil, fmt.Errorf("make a certificate request: %w", err)
-	}
-	return der, nil
 }

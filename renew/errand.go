@@ -172,13 +172,26 @@ func (e *Errand) intend(ctx context.Context, order *issue.Order) error {
 	if e.r.Ledger == nil {
 		return nil
 	}
-	request, err := x509.ParseCertificateRequest(order.CSR)
+	key, err := fingerprint(order)
 	if err != nil {
 		return err
 	}
 	return e.r.Ledger.Record(ctx, ca.Entry{Kind: ca.KindIntent, At: e.now.UTC().Truncate(time.Second),
-		Key: ca.KeyFingerprint(request.RawSubjectPublicKeyInfo), Token: hex.EncodeToString(order.Token[:]),
+		Key: key, Token: hex.EncodeToString(order.Token[:]),
 		Service: e.t.Record.Service, Namespace: e.t.Record.Namespace, Note: e.t.Backend})
+}
+
+// fingerprint is that of the key that a certificate is ordered for.
+func fingerprint(order *issue.Order) (string, error) {
+	if order.Key != nil {
+		spki, err := x509.MarshalPKIXPublicKey(order.Key.Public())
+		return ca.KeyFingerprint(spki), err
+	}
+	request, err := x509.ParseCertificateRequest(order.CSR)
+	if err != nil {
+		return "", err
+	}
+	return ca.KeyFingerprint(request.RawSubjectPublicKeyInfo), nil
 }
 
 // seal journals the request and its key.

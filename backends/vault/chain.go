@@ -28,12 +28,12 @@ func selfSigned(c *x509.Certificate) bool {
 
 // chainOf reads what was signed: the leaf, and the CAs above it in their order. Vault
 // gives them from the issuer upward; what is not over the one before is left out.
-func (a *Authority) chainOf(got *answer) (ca.Chain, error) {
-	leaf, err := pemfile.Certificates([]byte(got.text("certificate")))
+func (a *Authority) chainOf(got *signed) (ca.Chain, error) {
+	leaf, err := pemfile.Certificates([]byte(got.Certificate))
 	if err != nil {
 		return nil, err
 	}
-	above, err := a.above.over(leaf[0], append(got.list("ca_chain"), got.text("issuing_ca")))
+	above, err := a.above.over(leaf[0], append(got.Chain, got.Issuer))
 	if err != nil {
 		return nil, fmt.Errorf("its chain: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -32,6 +33,8 @@ const (
 	sulk = 10 * time.Second
 	// callTimeout bounds one try.
 	callTimeout = 30 * time.Second
+	// longestAnswer is more than a certificate with its chain ever is.
+	longestAnswer = 4 << 20
 )
 
 // client speaks to one Vault with one token. Safe for concurrent use.
@@ -40,9 +43,9 @@ type client struct {
 	address string      // as it may be shown
 	session session
 	now     func() time.Time
-	// sleep waits, or until ctx ends; patience is as the constant.
-	sleep    func(ctx context.Context, d time.Duration) error
-	patience time.Duration
+	// sleep waits, or until ctx ends; patience and timeout are as the constants.
+	sleep             func(ctx context.Context, d time.Duration) error
+	patience, timeout time.Duration
 
 	mu        sync.Mutex
 	awayUntil time.Time
@@ -74,7 +77,7 @@ func newClient(ctx context.Context, s backends.Vault, o backends.Options) (*clie
 			return nil, fmt.Errorf("the TLS settings of Vault: %w", err)
 		}
 	}
-	config.MaxRetries, config.Timeout = 0, callTimeout
+	config.MaxRetries, config.Timeout = 0, 0 // see again
 	u, err := url.Parse(config.Address)
 	if err != nil || u.User != nil {
 		return nil, &backends.RefError{Ref: "the address of Vault", Problem: "is none: https://vault:8200 would be, without a password in it"}
@@ -90,7 +93,7 @@ func newClient(ctx context.Context, s backends.Vault, o backends.Options) (*clie
 	} else {
 		made.ClearNamespace()
 	}
-	c := &client{api: made, address: config.Address, now: o.Now, sleep: guard.Sleep, patience: patience}
+	c := &client{api: made, address: config.Address, now: o.Now, sleep: guard.Sleep, patience: patience, timeout: callTimeout}
 	return c, c.session.set(ctx, c, s, o)
 }
 
@@ -131,6 +134,34 @@ func (c *client) write(ctx context.Context, path string, body map[string]any) (*
 	return c.do(ctx, "write "+path, func(ctx context.Context, c *api.Client) (*api.Secret, error) {
 		return c.Logical().WriteWithContext(ctx, path, body)
 	})
+}
+
+// sign has something signed. It is what is asked most, and so the answer is read for
+// what is wanted of it alone.
+func (c *client) sign(ctx context.Context, path string, body map[string]any) (*signed, error) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	var got struct {
+		Data signed `json:"data"`
+	}
+	_, err = c.do(ctx, "write "+path, func(ctx context.Context, c *api.Client) (*api.Secret, error) {
+		answer, err := c.Logical().WriteRawWithContext(ctx, path, data)
+		if answer != nil {
+			defer answer.Body.Close()
+		}
+		if err != nil {
+			return nil, err
+		}
+		text, err := io.ReadAll(io.LimitReader(answer.Body, longestAnswer))
+		if err != nil {
+			return nil, err
+		}
+		got.Data = signed{}
+		return nil, json.Unmarshal(text, &got)
+	})
+	return &got.Data, err
 }
 
 func (c *client) read(ctx context.Context, path string) (*answer, error) {
@@ -194,7 +225,7 @@ func (c *client) again(ctx context.Context, what string, with *api.Client, f cal
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		got, err := f(ctx, with)
+		got, err := c.try(ctx, with, f)
 		if err == nil {
 			c.away(false)
 			return answerOf(got), nil
@@ -224,6 +255,13 @@ func (c *client) again(ctx context.Context, what string, with *api.Client, f cal
 	}
 }
 
+// try makes a call once, which takes no longer than one may.
+func (c *client) try(ctx context.Context, with *api.Client, f call) (*api.Secret, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	return f(ctx, with)
+}
+
 func (c *client) sulking() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -237,6 +275,13 @@ func (c *client) away(is bool) {
 	if is {
 		c.awayUntil = c.now().Add(sulk)
 	}
+}
+
+// signed is what Vault says of what it has signed, in PEM.
+type signed struct {
+	Certificate string   `json:"certificate"`
+	Issuer      string   `json:"issuing_ca"`
+	Chain       []string `json:"ca_chain"`
 }
 
 // answer is what Vault said.

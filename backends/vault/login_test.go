@@ -152,7 +152,7 @@ func TestNamespace(t *testing.T) {
 func FuzzChain(f *testing.F) {
 	f.Add("-----BEGIN CERTIFICATE-----\n", "x")
 	f.Fuzz(func(t *testing.T, leaf, above string) {
-		chain, err := new(Authority).chainOf(&answer{data: map[string]any{"certificate": leaf, "ca_chain": []any{above, leaf}, "issuing_ca": above}})
+		chain, err := new(Authority).chainOf(&signed{leaf, above, []string{above, leaf}})
 		if err == nil && (len(chain) == 0 || len(pemfile.EncodeCertificates(chain...)) == 0) {
 			t.Error("a chain of nothing")
 		}

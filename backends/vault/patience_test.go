@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,5 +99,35 @@ func TestOneLimit(t *testing.T) {
 	}
 	if l := a.client.api.Limiter(); l == nil || l.Burst() != 7 || l.Limit() != 5 || one.Limiter() != l || two.Limiter() != l {
 		t.Errorf("the limits are %v, %v and %v", l, one.Limiter(), two.Limiter())
+	}
+}
+
+// A Vault that takes a request and does not answer, or stops in the middle of its answer,
+// is away, once one try has taken as long as it may.
+func TestStalled(t *testing.T) {
+	for _, begun := range []bool{false, true} {
+		f := newFake(t, clock)
+		a := f.open(t, backends.Vault{})
+		if _, err := a.Roots(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		a.client.timeout, a.client.patience = 50*time.Millisecond, 0
+		end := make(chan struct{})
+		f.before = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path != "/v1/pki/sign/mesh" {
+				return false
+			}
+			if begun {
+				_, _ = w.Write([]byte(`{"data":{"certificate":`))
+				_ = http.NewResponseController(w).Flush()
+			}
+			<-end
+			return true
+		}
+		_, err := issue.Obtain(t.Context(), a, order(t, time.Hour), start)
+		close(end)
+		if !errors.Is(err, ca.ErrAway) || !strings.Contains(err.Error(), "did not answer in time") {
+			t.Errorf("begun %t: %v", begun, err)
+		}
 	}
 }

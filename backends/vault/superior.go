@@ -36,7 +36,7 @@ func (a *Authority) CertifyCA(ctx context.Context, csr []byte, spec ca.Spec) (ca
 		body["uri_sans"] = spec.URI.ID().String()
 	}
 	constrain(body, spec.Constraints)
-	got, err := a.client.write(ctx, path, body)
+	got, err := a.client.sign(ctx, path, body)
 	if err != nil {
 		return nil, a.refused(ctx, err)
 	}

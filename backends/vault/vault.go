@@ -145,7 +145,7 @@ func (a *Authority) Issue(ctx context.Context, req ca.Request) (ca.Chain, error)
 		return nil, noShape()
 	}
 	body := a.body(req, now)
-	answer, err := a.client.write(ctx, path, body)
+	answer, err := a.client.sign(ctx, path, body)
 	if limit, beyond := beyondCA(err); beyond {
 		answer, err = a.upTo(ctx, path, body, req, limit)
 	}
@@ -160,7 +160,7 @@ func (a *Authority) Issue(ctx context.Context, req ca.Request) (ca.Chain, error)
 }
 
 // upTo asks again for a life that ends with the issuer's, where the order leaves that open.
-func (a *Authority) upTo(ctx context.Context, path string, body map[string]any, req ca.Request, limit time.Time) (*answer, error) {
+func (a *Authority) upTo(ctx context.Context, path string, body map[string]any, req ca.Request, limit time.Time) (*signed, error) {
 	beyond := &ca.ValidityError{NotAfter: req.Validity.NotAfter, Limit: limit, Issuer: "the CA of " + a.String()}
 	if !req.Validity.UpTo {
 		return nil, beyond
@@ -171,7 +171,7 @@ func (a *Authority) upTo(ctx context.Context, path string, body map[string]any, 
 		return nil, beyond
 	}
 	body["ttl"] = seconds(left)
-	return a.client.write(ctx, path, body)
+	return a.client.sign(ctx, path, body)
 }
 
 // withoutRoots takes the roots off a chain. One that none of the known roots is over

@@ -1,0 +1,69 @@
+package issue
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/x509"
+	"net"
+	"net/url"
+	"testing"
+
+	"github.com/meshpki/meshpki/ca"
+)
+
+// A request that is signed here is the one that crypto/x509 would have made.
+func TestSignCSR(t *testing.T) {
+	id := &url.URL{Scheme: "spiffe", Host: "cluster.local", Path: "/ns/prod/sa/payment"}
+	templates := []*x509.CertificateRequest{
+		{RawSubject: []byte{0x30, 0}, URIs: []*url.URL{id}, DNSNames: []string{"payment", "payment.prod.svc"}, IPAddresses: []net.IP{{10, 0, 0, 5}}, EmailAddresses: []string{"a@example.com"}},
+		{RawSubject: []byte{0x30, 0}},
+	}
+	for _, kt := range []ca.KeyType{ca.ECP256, ca.ECP384, ca.Ed25519, ca.RSA2048} {
+		key, err := NewKey(kt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ours := algorithmOf(key) != nil; ours != (kt != ca.RSA2048) {
+			t.Errorf("%s: signed here: %t", kt, ours)
+		}
+		for _, template := range templates {
+			want, err := x509.CreateCertificateRequest(rand.Reader, template, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			der, err := signCSR(template, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			made, err := x509.ParseCertificateRequest(der)
+			if err != nil {
+				t.Fatalf("%s: %v", kt, err)
+			}
+			other, err := x509.ParseCertificateRequest(want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := made.CheckSignature(); err != nil {
+				t.Errorf("%s: %v", kt, err)
+			}
+			if !bytes.Equal(made.RawTBSCertificateRequest, other.RawTBSCertificateRequest) || made.SignatureAlgorithm != other.SignatureAlgorithm {
+				t.Errorf("%s: another request: %x, want %x", kt, der, want)
+			}
+			made.RawTBSCertificateRequest[len(made.RawTBSCertificateRequest)-1] ^= 1
+			if made.CheckSignature() == nil {
+				t.Errorf("%s: its signature is for anything", kt)
+			}
+		}
+	}
+}
+
+// What crypto/x509 would not make is not made here either.
+func TestSignCSRRefuses(t *testing.T) {
+	key, err := NewKey(ca.ECP256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if der, err := signCSR(&x509.CertificateRequest{DNSNames: []string{"zürich.example"}}, key); err == nil {
+		t.Errorf("a name that is no IA5String is in %x", der)
+	}
+}
