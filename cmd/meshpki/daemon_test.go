@@ -206,6 +206,21 @@ func TestDaemonIsIll(t *testing.T) {
 }
 
 // What is wrong with a manifest is told, and the one before is kept until it is mended.
+// A CA whose certificate is lost is told when it is lost, and not when the first
+// certificate is due.
+func TestDaemonTellsOfALostAuthority(t *testing.T) {
+	dir := home(t, "  - name: payment\n")
+	d := start(t, dir)
+	if err := os.Remove(filepath.Join(dir, "pki", "ca", "issuing.crt")); err != nil {
+		t.Fatal(err)
+	}
+	d.signal(syscall.SIGHUP)
+	d.until("it is told", func() bool { return strings.Contains(d.says.String(), "issuing.crt is missing") })
+	if !strings.Contains(d.says.String(), "what=authority") {
+		t.Errorf("it says\n%s", d.says)
+	}
+}
+
 func TestDaemonKeepsTheManifestBefore(t *testing.T) {
 	const good = "  - name: payment\n"
 	dir := home(t, good)

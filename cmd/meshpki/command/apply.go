@@ -177,6 +177,7 @@ func (a *applying) run(ctx context.Context) error {
 	if err := c.say(a.doc); err != nil {
 		return err
 	}
+	c.sayLost(report.Bad() > 0)
 	if report.Bad() > 0 || a.failed {
 		return errPartial
 	}

@@ -102,6 +102,7 @@ type call struct {
 	elsewhere map[string]distant // those that are not of the directory, by reference
 
 	told map[string]bool // in what certificates were altered, once it was said
+	lost error           // why an authority of the state directory cannot be read
 
 	leads *leadership // nil where nobody is elected
 

@@ -42,6 +42,7 @@ type daemon struct {
 	signers  map[string]ca.Authority
 	limits   renew.Limits // for as long as it runs
 	secrets  map[string][]byte
+	lost     map[string]string // why an authority here cannot be read, by its reference
 	renewals int
 	failures int
 }
@@ -78,7 +79,7 @@ func (c *call) checkDaemon(names []string) error {
 
 // daemon runs until ctx ends: that is how it is stopped, and no failure.
 func (k *care) daemon(ctx context.Context) error {
-	d := &daemon{c: k.c, care: k, manifest: true, signers: map[string]ca.Authority{}, secrets: map[string][]byte{},
+	d := &daemon{c: k.c, care: k, manifest: true, signers: map[string]ca.Authority{}, secrets: map[string][]byte{}, lost: map[string]string{},
 		told: newJournal(k.c.env.Stderr, k.c.String("log-format")), service: newSupervisor(k.c.env.Getenv)}
 	if err := k.check(); err != nil {
 		return err
@@ -162,8 +163,7 @@ func (d *daemon) published(ref string, err error) {
 // renewer is the one of a single pass, with what a daemon has besides.
 func (d *daemon) renewer(k *care) *renew.Renewer {
 	r := k.renewer()
-	r.Open, r.Emit, r.Backoff, r.Allow = d.authority, d.event, renew.Backoff, d.limits.Allow
-	r.Outlook = func(ctx context.Context, ref string) (ca.Outlook, error) { return d.now().outlook(ctx, ref) }
+	r.Open, r.Outlook, r.Emit, r.Backoff, r.Allow = d.authority, d.outlook, d.event, renew.Backoff, d.limits.Allow
 	lookup := r.Lookup
 	r.Lookup = func(name string) (string, bool) {
 		if isSupervisors(name) { // a hook speaks to the service manager for itself, or not at all

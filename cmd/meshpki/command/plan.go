@@ -65,6 +65,7 @@ func runPlan(ctx context.Context, c *call) error {
 	if err := c.say(p.doc); err != nil {
 		return err
 	}
+	c.sayLost(false)
 	if p.doc.Differs() {
 		return errNo
 	}

@@ -197,7 +197,8 @@ func (k *care) once(ctx context.Context) error {
 			return err
 		}
 	}
-	if doc.Says() { // where it says anything: cron sends no mail of this alone
+	// Before anything is due: then it would be late.
+	if lost := c.sayLost(report.Bad() > 0); !lost && doc.Says() { // where it says anything: cron sends no mail of this alone
 		if err := k.warnUnconstrained(ctx); err != nil {
 			return err
 		}

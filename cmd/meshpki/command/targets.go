@@ -350,6 +350,7 @@ func (k *care) authority(ctx context.Context, ref string) (ca.Authority, error) 
 func (k *care) outlook(ctx context.Context, ref string) (ca.Outlook, error) {
 	out, ok, err := k.c.env.Registry.Outlook(ctx, ref, k.c.options())
 	if ok {
+		k.c.noteLost(err)
 		return out, err
 	}
 	authority, err := k.authority(ctx, ref)
