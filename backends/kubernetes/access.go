@@ -79,7 +79,7 @@ func connect(a backends.Cluster, getenv func(string) string) (*client, error) {
 		return nil, fmt.Errorf("the way to %s: %w", base.Host, err)
 	}
 	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &client{http: h, base: base, namespace: namespace}, nil
+	return newClient(h, base, namespace), nil
 }
 
 // errNoCluster says that nothing leads to a cluster.

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"path"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/meshpki/meshpki/internal/guard"
@@ -23,6 +25,8 @@ const (
 	manager = "meshpki"
 	// mostAnswer bounds what an API server may answer.
 	mostAnswer = 32 << 20
+	// keptAnswer is how long an answer may have been for its buffer to be used again.
+	keptAnswer = 64 << 10
 	// tries is how often a call is tried that may be tried again.
 	tries = 4
 )
@@ -39,6 +43,18 @@ type client struct {
 	http      *http.Client
 	base      *url.URL
 	namespace string // of the context or of the pod; "" where neither says
+
+	// Of many calls that begin at once the first goes alone: HTTP/2 has them all share its
+	// connection, where each would open one of its own.
+	alone  chan struct{} // has room for one
+	opened atomic.Bool   // the first has been made
+
+	buffers sync.Pool // of *bytes.Buffer, for answers
+}
+
+// newClient speaks to the API server at an address.
+func newClient(h *http.Client, base *url.URL, namespace string) *client {
+	return &client{http: h, base: base, namespace: namespace, alone: make(chan struct{}, 1), buffers: sync.Pool{New: func() any { return &bytes.Buffer{} }}}
 }
 
 // thing is what a call is about.
@@ -165,10 +181,13 @@ func (c *client) try(ctx context.Context, r call, body []byte, into any) error {
 		return err
 	}
 	req.Header.Set("Accept", asJSON)
+	if _, ok := into.(protoReader); ok {
+		req.Header.Set("Accept", asEither)
+	}
 	if body != nil {
 		req.Header.Set("Content-Type", r.media)
 	}
-	answer, err := c.http.Do(req)
+	answer, err := c.send(req)
 	if err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -176,22 +195,64 @@ func (c *client) try(ctx context.Context, r call, body []byte, into any) error {
 		return &Problem{verb: r.verb(), about: r.about, Message: c.unreached(err)}
 	}
 	defer answer.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(answer.Body, mostAnswer))
-	if err != nil {
+	buffer, _ := c.buffers.Get().(*bytes.Buffer)
+	defer func() {
+		if buffer.Cap() <= keptAnswer {
+			c.buffers.Put(buffer)
+		}
+	}()
+	buffer.Reset()
+	if _, err := buffer.ReadFrom(io.LimitReader(answer.Body, mostAnswer)); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		return &Problem{verb: r.verb(), about: r.about, Message: "the answer broke off: " + c.unreached(err)}
 	}
+	data := buffer.Bytes() // what is made of it keeps nothing of it
 	if answer.StatusCode/100 != 2 {
 		return problemOf(r, answer, data)
 	}
 	if into != nil {
-		if err := json.Unmarshal(data, into); err != nil {
-			return &Problem{verb: r.verb(), about: r.about, Message: "the answer is no JSON of this kind"}
+		if err := decode(answer, data, into); err != nil {
+			return &Problem{verb: r.verb(), about: r.about, Message: "the answer is no object of this kind"}
 		}
 	}
 	return nil
+}
+
+// send sends a request, the first one alone.
+func (c *client) send(req *http.Request) (*http.Response, error) {
+	if c.opened.Load() {
+		return c.http.Do(req)
+	}
+	select {
+	case c.alone <- struct{}{}:
+	case <-req.Context().Done():
+		return nil, req.Context().Err()
+	}
+	if c.opened.Load() {
+		<-c.alone
+		return c.http.Do(req)
+	}
+	defer func() {
+		c.opened.Store(true) // also where there was no answer: nobody is to wait again
+		<-c.alone
+	}()
+	return c.http.Do(req)
+}
+
+// protoReader is what can be read from either form.
+type protoReader interface{ readProto(answer []byte) error }
+
+// decode reads the body of an answer in the form that it has.
+func decode(answer *http.Response, body []byte, into any) error {
+	if !isProto(answer.Header.Get("Content-Type")) {
+		return json.Unmarshal(body, into)
+	}
+	if r, ok := into.(protoReader); ok {
+		return r.readProto(body)
+	}
+	return errWire
 }
 
 // unreached says why there was no answer, without the URL: it is named already.

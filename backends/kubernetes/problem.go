@@ -1,7 +1,6 @@
 package kubernetes
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,6 +27,20 @@ type Problem struct {
 	causes  []cause
 }
 
+// status is what an API server answers instead of an object.
+type status struct {
+	Kind    string  `json:"kind"`
+	Reason  string  `json:"reason"`
+	Message string  `json:"message"`
+	Details details `json:"details"`
+}
+
+type details struct {
+	Kind   string  `json:"kind"`
+	Name   string  `json:"name"`
+	Causes []cause `json:"causes"`
+}
+
 type cause struct {
 	Type    string `json:"reason"`
 	Message string `json:"message"`
@@ -39,22 +52,13 @@ func asProblem(err error) (*Problem, bool) { return errors.AsType[*Problem](err)
 // problemOf reads an answer that is none of 2xx.
 func problemOf(r call, answer *http.Response, body []byte) *Problem {
 	p := &Problem{Code: answer.StatusCode, After: retryAfter(answer.Header), verb: r.verb(), about: r.about}
-	var status struct {
-		Kind    string `json:"kind"`
-		Reason  string `json:"reason"`
-		Message string `json:"message"`
-		Details struct {
-			Kind   string  `json:"kind"`
-			Name   string  `json:"name"`
-			Causes []cause `json:"causes"`
-		} `json:"details"`
-	}
-	if json.Unmarshal(body, &status) != nil || status.Kind != "Status" {
+	var s status
+	if decode(answer, body, &s) != nil || s.Kind != "Status" {
 		p.Message = "the answer is " + answer.Status
 		return p
 	}
-	p.Reason, p.Message, p.causes = status.Reason, status.Message, status.Details.Causes
-	if kind := status.Details.Kind; kind != "" && kind != r.about.resource {
+	p.Reason, p.Message, p.causes = s.Reason, s.Message, s.Details.Causes
+	if kind := s.Details.Kind; kind != "" && kind != r.about.resource {
 		p.missing = kind
 	}
 	return p

@@ -280,6 +280,7 @@ var owners = []struct {
 	{"golang.org/x/crypto/ocsp", []string{"cmd/meshpki"}, true},
 	{"golang.org/x/mod/sumdb", []string{"backends/file", "backends/file/tilelog"}, false},
 	{"k8s.io/client-go", []string{"backends/kubernetes"}, false},
+	{"google.golang.org/protobuf/encoding/protowire", []string{"backends/kubernetes"}, false},
 	{"golang.org/x/time", []string{"renew", "backends/awspca"}, false},
 	{"github.com/aws/aws-sdk-go-v2", []string{"backends/awspca"}, false},
 	{"github.com/aws/smithy-go", []string{"backends/awspca"}, false},

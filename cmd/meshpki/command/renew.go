@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/meshpki/meshpki/ca"
@@ -142,14 +141,8 @@ func spacious(getenv func(string) string, bound int64) (undo func()) {
 
 // memory is the bound of what a pass keeps before it tidies up.
 func (k *care) memory() int64 {
-	if k.m != nil {
-		for i := range k.m.Services {
-			for _, o := range k.m.Services[i].Outputs {
-				if strings.HasPrefix(o.To, "k8s://") {
-					return clusterMemory
-				}
-			}
-		}
+	if k.m != nil && keptInCluster(k.m) {
+		return clusterMemory
 	}
 	return passMemory
 }

@@ -370,6 +370,10 @@ const (
 	// In a crowd each has so many files open at the most.
 	workersTogether = 512
 	filesPerWorker  = 12
+
+	// In a cluster they are together on one connection to the API server, which has that
+	// many requests of one at once, and lets each wait a little for the next of all others.
+	workersCluster = 64
 )
 
 // crowd is how many targets are worked at once where there are many: they wait for
@@ -378,7 +382,17 @@ func (c *call) crowd() int {
 	if c.env.Workers != 0 {
 		return 0
 	}
+	if m, err := c.manifest(); err == nil && m != nil && keptInCluster(m) {
+		return workersCluster
+	}
 	return min(workersTogether, openFiles()/filesPerWorker)
+}
+
+// keptInCluster tells whether a manifest has places in a cluster.
+func keptInCluster(m *config.Manifest) bool {
+	return slices.ContainsFunc(m.Services, func(s config.Service) bool {
+		return slices.ContainsFunc(s.Outputs, func(o config.Output) bool { return strings.HasPrefix(o.To, "k8s://") })
+	})
 }
 
 // workers is how many targets are worked at once in this run.
