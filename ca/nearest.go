@@ -19,6 +19,9 @@ func (p Profile) Nearest(n Name) string {
 	for _, r := range p.own.Allow {
 		tries = append(tries, r.toward(n)...)
 	}
+	for _, r := range p.own.Forbid {
+		tries = append(tries, r.away(n)...)
+	}
 	tries = append(tries, shorter(n)...)
 	best, distance := "", -1
 	for _, s := range tries[:min(len(tries), mostTried)] {
@@ -79,6 +82,8 @@ func (r Rule) toward(n Name) (out []string) {
 		return addressToward(r.Pattern, n.Value)
 	case RuleSPIFFE:
 		return segmentsToward(strings.TrimSuffix(r.Pattern, "/"), n.Value)
+	case RuleURI:
+		return uriToward(r.Pattern, n.Value)
 	case RuleEmail:
 		mailbox, host, _ := strings.Cut(n.Value, "@")
 		if strings.Contains(r.Pattern, "@") {
@@ -131,13 +136,87 @@ func addressToward(pattern, value string) []string {
 	if err != nil || addrErr != nil || p.Addr().BitLen() != a.Unmap().BitLen() {
 		return nil
 	}
+	return []string{moved(p, a).String(), p.Addr().String()}
+}
+
+// moved is the address of a range that has the host's part of another.
+func moved(p netip.Prefix, a netip.Addr) netip.Addr {
 	octets, host := p.Addr().AsSlice(), a.Unmap().AsSlice()
 	for i := range octets {
 		mine := min(max(8*(i+1)-p.Bits(), 0), 8)
 		octets[i] |= host[i] & byte(1<<mine-1)
 	}
-	moved, _ := netip.AddrFromSlice(octets)
-	return []string{moved.String(), p.Addr().String()}
+	out, _ := netip.AddrFromSlice(octets)
+	return out
+}
+
+// uriToward fills the signs of a pattern with what stands between the slashes of a URI.
+func uriToward(pattern, value string) (out []string) {
+	const whole = "\x00" // not in any pattern of URIs
+	pattern = strings.ReplaceAll(pattern, "**", whole)
+	segments := strings.Split(value, "/")
+	for i := range segments {
+		one := strings.ReplaceAll(pattern, "*", segments[i])
+		out = append(out, strings.ReplaceAll(one, whole, segments[i]), strings.ReplaceAll(one, whole, strings.Join(segments[i:], "/")))
+	}
+	return out
+}
+
+// away are names that a rule which forbids does not pick, and that keep something of n.
+func (r Rule) away(n Name) []string {
+	if !r.concerns(n) {
+		return nil
+	}
+	switch r.Kind {
+	case RuleIP:
+		return addressAway(r.Pattern, n.Value)
+	case RuleEmail:
+		mailbox, host, _ := strings.Cut(n.Value, "@")
+		if _, above, found := strings.Cut(host, "."); found && strings.Contains(above, ".") {
+			return []string{mailbox + "@" + above}
+		}
+	case RuleSPIFFE, RuleURI:
+		return segmentsAway(r.Pattern, n.Value)
+	case RuleCommonName:
+		rest := strings.ToLower(n.Value)
+		for part := range strings.SplitSeq(strings.ToLower(r.Pattern), "*") {
+			rest = strings.Replace(rest, part, "", 1)
+		}
+		return []string{strings.Trim(rest, " -_.")}
+	}
+	return nil
+}
+
+// addressAway are the addresses on both sides of a range: those that have the host's
+// part of another, and those next to it.
+func addressAway(pattern, value string) (out []string) {
+	p, err := prefixOf(pattern)
+	a, addrErr := netip.ParseAddr(value)
+	if err != nil || addrErr != nil || p.Addr().BitLen() != a.Unmap().BitLen() {
+		return nil
+	}
+	first, last := ends(p)
+	for _, next := range []netip.Addr{last.Next(), first.Prev()} {
+		if beside, err := next.Prefix(p.Bits()); err == nil {
+			out = append(out, moved(beside, a).String(), next.String())
+		}
+	}
+	return out
+}
+
+// segmentsAway are a URI without one of its segments, and an ID in namespace default
+// where the namespace is what is forbidden.
+func segmentsAway(pattern, value string) (out []string) {
+	have, below := strings.Split(value, "/"), strings.Split(strings.TrimSuffix(pattern, "/"), "/")
+	if at := len(below) - 1; at > 3 && len(have) > at && below[at-1] == "ns" {
+		moved := slices.Clone(have)
+		moved[at] = "default"
+		out = append(out, strings.Join(moved, "/"))
+	}
+	for i := 3; i < len(have); i++ {
+		out = append(out, strings.Join(slices.Delete(slices.Clone(have), i, i+1), "/"))
+	}
+	return out
 }
 
 // segmentsToward puts the segments of an ID below another.
@@ -155,14 +234,16 @@ func segmentsToward(below, value string) (out []string) {
 	return out
 }
 
-// shorter are a name with one of its labels left out, for what is forbidden.
+// shorter are a name with one of its labels left out, or two, for what is forbidden.
 func shorter(n Name) (out []string) {
 	if n.Type != DNS && n.Type != CommonName {
 		return nil
 	}
 	labels := strings.Split(n.Value, ".")
-	for i := range labels {
-		out = append(out, strings.Join(slices.Delete(slices.Clone(labels), i, i+1), "."))
+	for _, fewer := range []int{1, 2} {
+		for i := range len(labels) - fewer + 1 {
+			out = append(out, strings.Join(slices.Delete(slices.Clone(labels), i, i+fewer), "."))
+		}
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -16,8 +17,10 @@ import (
 // Policy is a profile of one's own, as it is written. NewProfile validates it.
 type Policy struct {
 	Name string
-	// At is where it is written, such as meshpki.yaml:4. Refusals name it.
-	At string
+	// At is where it is written, such as meshpki.yaml:4, and Places where its parts are,
+	// by the manifest's names of them: keyTypes, maxValidity. Refusals name them.
+	At     string
+	Places map[string]string
 	// From is the built-in profile whose usages and lifetime are taken where nothing
 	// else is said; empty is workload.
 	From string
@@ -177,6 +180,9 @@ func (p Profile) Where() string {
 	return p.own.At
 }
 
+// place is where a part of the profile is written.
+func (c *custom) place(part string) string { return cmp.Or(c.Places[part], c.At) }
+
 // KeyType is the kind of key that the profile asks for where nothing else is said.
 func (p Profile) KeyType() KeyType {
 	if p.own == nil || len(p.own.KeyTypes) == 0 {
@@ -239,7 +245,7 @@ func (p Profile) Check(id Identity, kt KeyType, life time.Duration) error {
 		return err
 	}
 	if len(p.own.KeyTypes) > 0 && !slices.Contains(p.own.KeyTypes, kt) {
-		return p.refuse("a key of type "+string(kt), fmt.Sprintf("certifies keys of type %s only", joinTypes(p.own.KeyTypes)), string(p.own.KeyTypes[0]))
+		return p.refuse("keyTypes", "a key of type "+string(kt), fmt.Sprintf("certifies keys of type %s only", joinTypes(p.own.KeyTypes)), string(p.own.KeyTypes[0]))
 	}
 	return p.checkLife(life)
 }
@@ -257,9 +263,9 @@ func (p Profile) checkLife(life time.Duration) error {
 	const slack = 2 * time.Second
 	switch {
 	case p.own.MaxValidity > 0 && life > p.own.MaxValidity+slack:
-		return p.refuse("a life of "+Lifetime(life), "certifies for "+Lifetime(p.own.MaxValidity)+" at the longest", Lifetime(p.own.MaxValidity))
+		return p.refuse("maxValidity", "a life of "+Lifetime(life), "certifies for "+Lifetime(p.own.MaxValidity)+" at the longest", Lifetime(p.own.MaxValidity))
 	case life < p.own.MinValidity-slack:
-		return p.refuse("a life of "+Lifetime(life), "certifies for "+Lifetime(p.own.MinValidity)+" at the shortest", Lifetime(p.own.MinValidity))
+		return p.refuse("minValidity", "a life of "+Lifetime(life), "certifies for "+Lifetime(p.own.MinValidity)+" at the shortest", Lifetime(p.own.MinValidity))
 	}
 	return nil
 }
@@ -276,18 +282,29 @@ func (p Profile) checkSubject(id Identity) error {
 	if p.own.SubjectFields == nil {
 		return nil
 	}
+	var refused string
+	var rest pkix.RDNSequence
 	for _, rdn := range id.subject {
-		for _, a := range rdn {
-			known := slices.ContainsFunc(p.own.SubjectFields, func(f string) bool { return attributes[f].Equal(a.Type) })
-			added := slices.ContainsFunc(p.own.subject, func(o pkix.RelativeDistinguishedNameSET) bool {
-				return slices.ContainsFunc(o, func(b pkix.AttributeTypeAndValue) bool { return a.Type.Equal(b.Type) && a.Value == b.Value })
-			})
-			if !known && !added {
-				return p.refuse("the subject's "+attributeName(a), "lets a subject have "+orNothing(strings.Join(p.own.SubjectFields, ", ")), "")
-			}
+		i := slices.IndexFunc(rdn, func(a pkix.AttributeTypeAndValue) bool { return !p.takes(a) })
+		switch {
+		case i < 0:
+			rest = append(rest, rdn)
+		case refused == "":
+			refused = attributeName(rdn[i])
 		}
 	}
-	return nil
+	if refused == "" {
+		return nil
+	}
+	return p.refuse("subject", "the subject's "+refused, "lets a subject have "+orNothing(strings.Join(p.own.SubjectFields, ", ")), rest.String())
+}
+
+// takes tells whether a subject may have an attribute.
+func (p Profile) takes(a pkix.AttributeTypeAndValue) bool {
+	known := slices.ContainsFunc(p.own.SubjectFields, func(f string) bool { return attributes[f].Equal(a.Type) })
+	return known || slices.ContainsFunc(p.own.subject, func(o pkix.RelativeDistinguishedNameSET) bool {
+		return slices.ContainsFunc(o, func(b pkix.AttributeTypeAndValue) bool { return a.Type.Equal(b.Type) && a.Value == b.Value })
+	})
 }
 
 func orNothing(s string) string {
@@ -306,13 +323,14 @@ func attributeName(a pkix.AttributeTypeAndValue) string {
 	return a.Type.String()
 }
 
-// refuse is a refusal by the profile itself.
-func (p Profile) refuse(what, why, nearest string) error {
-	why = fmt.Sprintf("profile %s %s (%s)", p.name, why, p.own.At)
+// refuse is a refusal by a part of the profile that is no rule of a list.
+func (p Profile) refuse(part, what, why, nearest string) error {
+	at := p.own.place(part)
+	why = fmt.Sprintf("profile %s %s (%s)", p.name, why, at)
 	if nearest != "" {
 		why += "; " + nearest + " would pass"
 	}
-	return &RuleRefusal{&Refusal{What: what, Why: why}, p.own.At, nearest}
+	return &RuleRefusal{&Refusal{What: what, Why: why}, at, nearest}
 }
 
 // Judge asks the rules of the profile about a name. What one of them is against is a
@@ -350,7 +368,7 @@ func (p Profile) judge(n Name) error {
 		}
 	}
 	if c.NoWildcards && n.Type == DNS && strings.HasPrefix(n.Value, "*") {
-		return no("certifies no wildcards", c.At)
+		return no("certifies no wildcards", c.place("noWildcards"))
 	}
 	for _, r := range c.Forbid {
 		if r.picks(n, true) {

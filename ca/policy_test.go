@@ -144,6 +144,81 @@ func TestNearestPasses(t *testing.T) {
 	}
 }
 
+// Of each kind of rule, what is called the nearest name keeps what it can of the one
+// that is refused.
+func TestNearestKeepsWhatItCan(t *testing.T) {
+	rule := func(kind RuleKind, pattern string) []Rule { return []Rule{{kind, pattern, "m.yaml:7"}} }
+	for _, test := range []struct {
+		allow, forbid []Rule
+		refused       Name
+		want          string
+	}{
+		{rule(RuleDNS, "prod.example"), nil, Name{DNS, "web.dev.example"}, "web.prod.example"},
+		{rule(RuleDNSGlob, "*.prod.example"), nil, Name{DNS, "web.dev.example"}, "web.prod.example"},
+		{rule(RuleIP, "10.1.0.0/16"), nil, Name{IP, "10.2.3.4"}, "10.1.3.4"},
+		{rule(RuleSPIFFE, "spiffe://td/ns/prod"), nil, Name{URI, "spiffe://td/ns/dev/sa/a"}, "spiffe://td/ns/prod/sa/a"},
+		{rule(RuleURI, "kuma://kuma.io/service/*"), nil, Name{URI, "kuma://kuma.io/servce/x"}, "kuma://kuma.io/service/x"},
+		{rule(RuleURI, "urn:a/**"), nil, Name{URI, "urn:b/c/d"}, "urn:a/c/d"},
+		{rule(RuleEmail, ".example.com"), nil, Name{Email, "me@mail.example.org"}, "me@mail.example.com"},
+		{rule(RuleCommonName, "pay-*"), nil, Name{CommonName, "roll"}, "pay-roll"},
+		{nil, rule(RuleDNS, "corp.example"), Name{DNS, "a.b.corp.example"}, "a.b.example"},
+		{nil, rule(RuleDNS, "corp.example"), Name{DNS, "*.corp.example"}, "example"},
+		{nil, rule(RuleDNSGlob, "db-*.example.com"), Name{DNS, "*.example.com"}, "example.com"},
+		{nil, rule(RuleIP, "10.0.0.0/8"), Name{IP, "10.1.2.3"}, "11.1.2.3"},
+		{nil, rule(RuleIP, "0.0.0.0/1"), Name{IP, "10.1.2.3"}, "138.1.2.3"},
+		{nil, rule(RuleIP, "0.0.0.0/0"), Name{IP, "10.1.2.3"}, ""},
+		{nil, rule(RuleIP, "fd00::/8"), Name{IP, "fd00::5"}, "fe00::5"},
+		{nil, rule(RuleEmail, ".example.com"), Name{Email, "me@mail.example.com"}, "me@example.com"},
+		{nil, rule(RuleSPIFFE, "spiffe://td/ns/prod"), Name{URI, "spiffe://td/ns/prod/sa/a"}, "spiffe://td/ns/default/sa/a"},
+		{nil, rule(RuleURI, "kuma://kuma.io/admin/**"), Name{URI, "kuma://kuma.io/admin/x/y"}, "kuma://kuma.io/x/y"},
+		{nil, rule(RuleCommonName, "admin*"), Name{CommonName, "admin-payment"}, "payment"},
+	} {
+		p, err := NewProfile(Policy{Name: "own", At: "m.yaml:1", Allow: test.allow, Forbid: test.forbid})
+		if err != nil {
+			t.Fatal(err)
+		}
+		refusal, ok := errors.AsType[*RuleRefusal](p.Judge(test.refused))
+		if !ok || refusal.Rule != "m.yaml:7" || refusal.Nearest != test.want {
+			t.Errorf("%v %v of %s: %+v, want %q", test.allow, test.forbid, test.refused, refusal, test.want)
+		}
+	}
+}
+
+// A refusal by a part of the profile that is no rule of a list names that part's line.
+func TestPartsHavePlaces(t *testing.T) {
+	p, err := NewProfile(Policy{Name: "own", At: "m.yaml:1", KeyTypes: []KeyType{ECP384}, Validity: 5 * day, MinValidity: 2 * day, MaxValidity: 9 * day,
+		NoWildcards: true, SubjectFields: []string{"CN"},
+		Places: map[string]string{"keyTypes": "m.yaml:2", "minValidity": "m.yaml:3", "maxValidity": "m.yaml:4", "noWildcards": "m.yaml:5", "subject": "m.yaml:6"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dn, err := ParseDN("CN=a b,OU=c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		names         Names
+		kt            KeyType
+		life          time.Duration
+		rule, nearest string
+	}{
+		{Names{DNS: []string{"a"}}, ECP256, 5 * day, "m.yaml:2", "ec-p384"},
+		{Names{DNS: []string{"a"}}, ECP384, day, "m.yaml:3", "2d"},
+		{Names{DNS: []string{"a"}}, ECP384, 10 * day, "m.yaml:4", "9d"},
+		{Names{DNS: []string{"*.a.b"}}, ECP384, 5 * day, "m.yaml:5", "a.b"},
+		{Names{DNS: []string{"a"}, Subject: dn}, ECP384, 5 * day, "m.yaml:6", "CN=a b"},
+	} {
+		id, err := NewIdentity(test.names)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refusal, ok := errors.AsType[*RuleRefusal](p.Check(id, test.kt, test.life))
+		if !ok || refusal.Rule != test.rule || refusal.Nearest != test.nearest || !strings.Contains(refusal.Error(), test.rule) {
+			t.Errorf("%+v: %+v, want %s and %s", test.names, refusal, test.rule, test.nearest)
+		}
+	}
+}
+
 func onlyName(n Name) Names {
 	switch n.Type {
 	case DNS:

@@ -15,6 +15,7 @@ import (
 // Profile is a kind of certificate of one's own. Line and Column are where it begins.
 type Profile struct {
 	Place `yaml:"-"`
+	lines map[string]int `yaml:"-"` // where its parts are, by their keys
 
 	From        string   `yaml:"from" of:"workload server client peer" doc:"The built-in profile whose usages and lifetime are taken where nothing else is said; without it, workload."`
 	Usages      []string `yaml:"usages" is:"usage" like:"server auth" doc:"What key and certificate may be used for, in the words of cert-manager and Kubernetes."`
@@ -75,6 +76,13 @@ func (r *Rule) check(c cursor) *Error {
 }
 
 func (p *Profile) check(c cursor) *Error {
+	p.lines = map[string]int{}
+	for _, e := range c.n.entries {
+		p.lines[e.key] = e.Line
+		if fields, ok := e.value.find("fields"); ok && e.key == "subject" {
+			p.lines[e.key] = fields.Line
+		}
+	}
 	for _, key := range []string{"usages", "keyTypes", "policies"} {
 		if e, ok := c.n.find(key); ok && len(e.value.items) == 0 {
 			return c.wrong(key, "an empty list: name some, or leave the key out")
@@ -93,6 +101,10 @@ func (p *Profile) check(c cursor) *Error {
 // profile makes it what package ca takes.
 func (p *Profile) profile(name, file string) (ca.Profile, error) {
 	w := ca.Policy{Name: name, At: fmt.Sprintf("%s:%d", file, p.Line), From: p.From, Usages: p.Usages, NoWildcards: p.NoWildcards, Policies: p.Policies}
+	w.Places = map[string]string{}
+	for key, line := range p.lines {
+		w.Places[key] = fmt.Sprintf("%s:%d", file, line)
+	}
 	for _, kt := range p.KeyTypes {
 		w.KeyTypes = append(w.KeyTypes, ca.KeyType(kt))
 	}
