@@ -89,12 +89,17 @@ func (r Record) Facts(c *Credential, serial string, due time.Time) (map[string]s
 	if err != nil {
 		return nil, err
 	}
+	return FactsOf(order, c, serial, due), nil
+}
+
+// FactsOf is Record.Facts, by what OrderFact gave.
+func FactsOf(order string, c *Credential, serial string, due time.Time) map[string]string {
 	return map[string]string{
 		FactOrder:    order,
 		FactSerial:   serial,
 		FactNotAfter: c.Leaf().NotAfter.UTC().Format(time.RFC3339),
 		FactDue:      due.UTC().Format(time.RFC3339),
-	}, nil
+	}
 }
 
 // OrderFact is the record as FactOrder keeps it.

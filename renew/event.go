@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"time"
 
+	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/issue"
 )
 
@@ -57,10 +58,20 @@ type Result struct {
 	// Stale says, of a target to which nothing was done, why some place has not the
 	// roots and CAs that belong there now; "" where each has.
 	Stale string
+	// Ordered is what an authority was asked for in this pass; nil where none was.
+	Ordered *Ordered
 	// Steps and Confirm say how far a hook and its confirmation are; only of a target
 	// whose certificate is not served yet.
 	Steps   []StepStanding
 	Confirm string
+}
+
+// Ordered is what an authority is asked for.
+type Ordered struct {
+	Identity ca.Identity
+	NotAfter time.Time
+	// LeftOut are the default names that are not in it, for the authority would refuse them.
+	LeftOut []ca.Name
 }
 
 // StepStanding is how far one step of a hook is.

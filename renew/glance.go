@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/issue"
 )
 
@@ -24,6 +25,7 @@ type glance struct {
 // bytes: no key is kept of thousands that wait.
 type glimpse struct {
 	leaf      []byte // DER
+	serial    string
 	delivered string
 	places    []glimpsed
 }
@@ -55,7 +57,7 @@ func (v *View) shrink() *glance {
 		g.parts.delivered = v.seen[v.lead].set.Facts[issue.FactDelivered]
 	}
 	if v.Leaf != nil {
-		g.parts.leaf = slices.Clone(v.Leaf.Raw) // else the whole file would be kept
+		g.parts.leaf, g.parts.serial = slices.Clone(v.Leaf.Raw), v.serial() // else the whole file would be kept
 	}
 	v.seen, v.wanted, v.Leaf = nil, nil, nil
 	return g
@@ -93,8 +95,8 @@ func (p *pass) again(ctx context.Context, t *Target) (*View, Decision) {
 		}
 	}
 	v := g.view
-	if g.parts != nil && !v.grow(g.parts) {
-		return nil, Decision{}
+	if g.parts != nil {
+		v.grow(g.parts)
 	}
 	d := p.decide(t, v)
 	if g.parts != nil && d.Outcome != Renew {
@@ -111,13 +113,8 @@ func (v *View) versionAt(i int, parts *glimpse) issue.Version {
 }
 
 // grow undoes shrink, as far as that goes.
-func (v *View) grow(parts *glimpse) bool {
-	if parts.leaf != nil {
-		var err error
-		if v.Leaf, err = x509.ParseCertificate(parts.leaf); err != nil {
-			return false
-		}
-	}
+func (v *View) grow(parts *glimpse) {
+	v.parts = parts
 	v.seen = make([]seen, len(parts.places))
 	for i, s := range parts.places {
 		v.seen[i] = seen{version: s.version, err: s.err, other: s.other}
@@ -125,5 +122,24 @@ func (v *View) grow(parts *glimpse) bool {
 	if v.lead >= 0 {
 		v.seen[v.lead].set.Facts = map[string]string{issue.FactDelivered: parts.delivered}
 	}
-	return true
+}
+
+// leaf is Leaf, also where it has to be parsed again for that.
+func (v *View) leaf() *x509.Certificate {
+	if v.Leaf == nil && v.parts != nil && v.parts.leaf != nil {
+		v.Leaf, _ = x509.ParseCertificate(v.parts.leaf) // as it could be before
+	}
+	return v.Leaf
+}
+
+// serial is the serial number of the certificate in use, lower-case hex; "" where there
+// is none.
+func (v *View) serial() string {
+	switch {
+	case v.Leaf != nil:
+		return ca.FormatSerial(v.Leaf.SerialNumber)
+	case v.parts != nil:
+		return v.parts.serial
+	}
+	return ""
 }

@@ -51,8 +51,9 @@ type View struct {
 	// former are the places that the target had, and has no more, as its places tell.
 	former []string
 
-	seen []seen
-	lead int // the place whose credential is in use; -1 where there is none
+	parts *glimpse // of a view that was kept in few bytes
+	seen  []seen
+	lead  int // the place whose credential is in use; -1 where there is none
 	// wanted is the credential in use with the roots and the CAs that belong to it now;
 	// its key is read only once it is needed.
 	wanted *issue.Credential

@@ -90,7 +90,8 @@ type pass struct {
 	tried   tried
 	ascent  issue.Ascent
 
-	mu          sync.Mutex
+	telling     sync.Mutex // one at a time
+	mu          sync.Mutex // what follows
 	authorities map[string]*opened[ca.Authority]
 	outlooks    map[string]*opened[ca.Outlook]
 	due         []dueTarget
@@ -200,7 +201,7 @@ func (p *pass) decide(t *Target, v *View) Decision {
 
 // planned is how a target stands to which nothing is done.
 func (p *pass) planned(ctx context.Context, t *Target, v *View, d Decision) Result {
-	res := Result{Name: t.Name, Target: t, Decision: d, Reason: d.Reason, Leaf: v.Leaf, Places: v.Places, Next: d.Next, Former: v.former, Stale: v.Stale}
+	res := Result{Name: t.Name, Target: t, Decision: d, Reason: d.Reason, Leaf: v.leaf(), Places: v.Places, Next: d.Next, Former: v.former, Stale: v.Stale}
 	if p.o.Try && (d.Outcome == Renew || d.Outcome == Deliver) {
 		res.Foreign = v.try(ctx, t)
 	}
@@ -361,6 +362,9 @@ func (p *pass) unfinished(ctx context.Context, w *work, err error) Result {
 	if w.result.Standing == "" {
 		w.result.Standing = StandsFailed
 	}
+	if w.result.Leaf == nil {
+		w.result.Leaf = w.v.leaf()
+	}
 	if interrupted := context.Cause(ctx); interrupted != nil && errors.Is(err, interrupted) {
 		if w.m.holding() { // what was signed is not lost
 			err = errors.Join(err, p.r.remember(ctx, w.t, w.m))
@@ -415,8 +419,8 @@ func failure(t *Target, err error) Result {
 }
 
 func (p *pass) tell(res Result) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.telling.Lock()
+	defer p.telling.Unlock()
 	if p.o.Each != nil {
 		p.o.Each(res)
 	}

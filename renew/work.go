@@ -20,13 +20,14 @@ var errForeignKey = errors.New("somebody else has its key: a new request is need
 
 // work is one target in hand, its lock held.
 type work struct {
-	r      *Renewer
-	t      *Target
-	m      *memo
-	v      *View
-	d      Decision
-	now    time.Time
-	result Result
+	r       *Renewer
+	t       *Target
+	m       *memo
+	v       *View
+	d       Decision
+	now     time.Time
+	result  Result
+	ordered string // the order, as it is kept with the files
 	// ready tells of each place whether it has the credential in hand.
 	ready   []bool
 	revoked ca.Revoked
@@ -75,8 +76,8 @@ func (w *work) renew(ctx context.Context, authority ca.Authority) error {
 		return err
 	}
 	w.m.Reason, w.m.Begun, w.m.Again = w.d.Reason, w.now.UTC(), false
-	if w.v.Leaf != nil {
-		w.m.Previous = ca.FormatSerial(w.v.Leaf.SerialNumber)
+	if serial := w.v.serial(); serial != "" {
+		w.m.Previous = serial
 	}
 	order, err := w.order(authority)
 	if err != nil {
@@ -110,11 +111,15 @@ func (w *work) order(authority ca.Authority) (issue.Order, error) {
 	if j, ok := authority.(ca.Judge); ok {
 		judge = j.Judge
 	}
-	order, _, err := w.t.Record.Order(w.t.Profile, judge, w.now, time.Time{})
+	order, leftOut, err := w.t.Record.Order(w.t.Profile, judge, w.now, time.Time{})
 	if err != nil {
 		return order, err
 	}
-	order.Replaces, order.Ascent = w.v.Leaf, w.ascent
+	w.result.Ordered = &Ordered{order.Identity, order.Validity.NotAfter, leftOut}
+	order.Ascent = w.ascent
+	if _, own := authority.(*ca.Issuer); !own { // which has no use for it
+		order.Replaces = w.v.leaf()
+	}
 	if w.t.ReuseKey && w.v.lead >= 0 {
 		if order.Key, err = keyOf(w.t.Places[w.v.lead].Named, w.v.seen[w.v.lead].set); err != nil {
 			return order, fmt.Errorf("use the key in place again: %w", err)
@@ -177,11 +182,11 @@ func (w *work) deliver(ctx context.Context, c *issue.Credential) error {
 	if err := w.m.hold(c, true); err != nil {
 		return err
 	}
-	facts, err := w.t.Record.Facts(c, "", time.Time{})
-	if err != nil {
+	var err error
+	if w.ordered, err = w.t.Record.OrderFact(); err != nil {
 		return err
 	}
-	w.m.Order = facts[issue.FactOrder]
+	w.m.Order = w.ordered
 	if w.manySteps() {
 		if err := w.r.remember(ctx, w.t, w.m); err != nil {
 			return err
@@ -261,10 +266,12 @@ func (w *work) publish(ctx context.Context, c *issue.Credential) (moved bool, er
 	if err != nil {
 		return false, fmt.Errorf("the journal of %s is damaged: its due date", w.t.Name)
 	}
-	facts, err := w.t.Record.Facts(c, ca.FormatSerial(leaf.SerialNumber), due)
-	if err != nil {
-		return false, err
+	if w.ordered == "" {
+		if w.ordered, err = w.t.Record.OrderFact(); err != nil {
+			return false, err
+		}
 	}
+	facts := issue.FactsOf(w.ordered, c, ca.FormatSerial(leaf.SerialNumber), due)
 	issue.Trace(facts, w.t.From, w.v.former)
 	facts[issue.FactDelivered] = w.now.UTC().Format(time.RFC3339)
 	w.ready = make([]bool, len(w.t.Places))

@@ -126,7 +126,7 @@ func (c *call) wants(m *config.Manifest, ref string) ([]backends.Want, error) {
 	var wants []backends.Want
 	if m != nil {
 		for i := range m.Services {
-			j, err := c.manifestJob(d, m, &m.Services[i], i)
+			j, err := c.manifestJob(d, m, i, false)
 			if err != nil {
 				return nil, err
 			}

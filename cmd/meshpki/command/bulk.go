@@ -103,7 +103,7 @@ func (b *bulk) candidates() iter.Seq[renew.Candidate] {
 
 // target is a service of the file, without what comes once its files are new.
 func (b *bulk) target(i int) (*renew.Target, error) {
-	j, err := b.k.c.manifestJob(b.k.dir, b.k.m, &b.k.m.Services[i], i)
+	j, err := b.k.c.manifestJob(b.k.dir, b.k.m, i, true)
 	if err != nil {
 		return nil, errors.Join(renew.ErrAbort, err)
 	}
@@ -132,27 +132,35 @@ func (b *bulk) tell(res renew.Result) {
 			reason: res.Reason, chain: []*x509.Certificate{res.Leaf}, record: res.Target.Record, due: res.Decision.At}
 		if done.state != "fresh" {
 			done.due = res.Target.Policy.DueAt(res.Leaf.NotBefore, res.Leaf.NotAfter)
-			b.notices(done, res.Target)
+			b.notices(done, res)
+		}
+		if d.State = done.state; !b.lists() {
+			break // and is only counted
 		}
 		if res.Decision.Check == "missing" {
 			done.reason = ""
 		}
-		for n, p := range res.Target.Places {
-			if len(p.Layouts) == 0 {
-				continue
-			}
-			done.j.shown = append(done.j.shown, cmp.Or(placeAsGiven(s, n), p.Store.String()))
-			for _, l := range p.Named {
-				for _, f := range l.Files {
-					if !slices.Contains(done.j.names, f) {
-						done.j.names = append(done.j.names, f)
-					}
-				}
-			}
-		}
+		done.placed(s, res.Target)
 		d = done.document()
 	}
 	b.add(i, d)
+}
+
+// placed takes the places of a target, and the names of their files.
+func (i *issued) placed(s *config.Service, t *renew.Target) {
+	for n, p := range t.Places {
+		if len(p.Layouts) == 0 {
+			continue
+		}
+		i.j.shown = append(i.j.shown, cmp.Or(placeAsGiven(s, n), p.Store.String()))
+		for _, l := range p.Named {
+			for _, f := range l.Files {
+				if !slices.Contains(i.j.names, f) {
+					i.j.names = append(i.j.names, f)
+				}
+			}
+		}
+	}
 }
 
 // placeAsGiven is a place as the file has it; "" where that is the service's own.
@@ -174,19 +182,22 @@ func stateOfStanding(s renew.Standing) string {
 }
 
 // notices say which defaults were left out, and which end was cut.
-func (b *bulk) notices(done *issued, t *renew.Target) {
-	full, _, err := t.Record.Order(t.Profile, nil, b.k.c.env.Now(), time.Time{})
-	if err != nil || done.state != "issued" {
+func (b *bulk) notices(done *issued, res renew.Result) {
+	if done.state != "issued" {
+		return
+	}
+	full, err := ordered(res, b.k.c.env.Now())
+	if err != nil {
 		return
 	}
 	leaf := done.leaf()
-	for _, n := range full.Identity.Names() {
+	for _, n := range append(full.Identity.Names(), full.LeftOut...) {
 		has := n.Type == ca.DNS && slices.Contains(leaf.DNSNames, n.Value) || n.Type == ca.CommonName && leaf.Subject.CommonName == n.Value
 		if (n.Type == ca.DNS || n.Type == ca.CommonName) && !has {
 			done.leftOut = append(done.leftOut, n)
 		}
 	}
-	short := leaf.NotAfter.Before(full.Validity.NotAfter.Add(-time.Minute))
+	short := leaf.NotAfter.Before(full.NotAfter.Add(-time.Minute))
 	if len(done.leftOut) > 0 {
 		b.leftOut++
 	}
@@ -197,10 +208,23 @@ func (b *bulk) notices(done *issued, t *renew.Target) {
 		done.leftOut = nil
 	}
 	if done.asked = leaf.NotAfter; short && b.cut <= mostNotices {
-		done.asked = full.Validity.NotAfter
+		done.asked = full.NotAfter
 	}
 	done.j.tellLeftOut(done)
 }
+
+// ordered is what was ordered for a target in this pass or, where that was begun in an
+// earlier one, what would be now.
+func ordered(res renew.Result, now time.Time) (*renew.Ordered, error) {
+	if res.Ordered != nil {
+		return res.Ordered, nil
+	}
+	o, leftOut, err := res.Target.Record.Order(res.Target.Profile, nil, now, time.Time{})
+	return &renew.Ordered{Identity: o.Identity, NotAfter: o.Validity.NotAfter, LeftOut: leftOut}, err
+}
+
+// lists tells whether services are listed that did not fail.
+func (b *bulk) lists() bool { return b.json != nil || len(b.k.m.Services) <= mostRows }
 
 // mostRows is how many services the text lists; beyond, it has those that failed.
 const mostRows = 1000
@@ -214,7 +238,7 @@ func (b *bulk) add(i int, d ui.IssuedService) {
 		b.k.c.progress(b.told, total, d.Label())
 	}
 	if b.json == nil {
-		if d.State == "failed" || len(b.k.m.Services) <= mostRows {
+		if d.State == "failed" || b.lists() {
 			b.rows = append(b.rows, bulkRow{i, d})
 		}
 		return
@@ -237,7 +261,7 @@ func (b *bulk) preview(ctx context.Context) error {
 		}
 		s := &b.k.m.Services[i]
 		d := ui.IssuedService{Service: s.Name, Namespace: b.k.m.NamespaceOf(s), State: "failed"}
-		j, err := b.k.c.manifestJob(b.k.dir, b.k.m, s, i)
+		j, err := b.k.c.manifestJob(b.k.dir, b.k.m, i, true)
 		if err != nil {
 			return err
 		}

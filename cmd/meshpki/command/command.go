@@ -107,6 +107,7 @@ type call struct {
 	leads *leadership // nil where nobody is elected
 
 	settled      atomic.Pointer[settled] // what flags say, once that is asked for over and over
+	layouts      sync.Map                // []layout.Named by their names, once they were found
 	checkpointTo string                  // where the ledger's checkpoint is copied to, once openToSign has said so
 }
 

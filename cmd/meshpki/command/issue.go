@@ -128,6 +128,7 @@ type job struct {
 	seen              map[issue.Store]loaded
 	force, ifDue, dry bool
 	reuse, toStdout   bool
+	understood        bool // the order is known to be one that can be
 }
 
 // job reads the flags of issue.
@@ -282,22 +283,11 @@ func (j *job) places(outs, layouts []string, swap, keystore string) error {
 // open opens the places of the record, and spells them so that the order is the
 // same from wherever it is given.
 func (j *job) open(own string) error {
-	ownPlace, err := backends.Canonical(own)
-	if err != nil {
-		return err
-	}
 	for i, o := range j.record.Outputs {
 		j.shown = append(j.shown, o.To)
-		place := ownPlace
-		if o.To != own {
-			if place, err = backends.Canonical(o.To); err != nil {
-				return err
-			}
-		}
-		if place == ownPlace {
-			place = ""
-		} else if j.c.within(place) {
-			return usagef("the place %s lies inside the state directory, where this service has %s", o.To, own)
+		place, err := j.spelled(o.To, own)
+		if err != nil {
+			return err
 		}
 		if slices.ContainsFunc(j.record.Outputs[:i], func(other issue.RecordOutput) bool { return other.To == place }) {
 			return usagef("the place %s is given twice", o.To)
@@ -345,6 +335,27 @@ func (j *job) open(own string) error {
 		j.register = file.NewStore(own)
 	}
 	return nil
+}
+
+// spelled is a place in its one spelling; "" for the service's own.
+func (j *job) spelled(to, own string) (string, error) {
+	if to == own {
+		return "", nil
+	}
+	ownPlace, err := backends.Canonical(own)
+	if err != nil {
+		return "", err
+	}
+	place, err := backends.Canonical(to)
+	switch {
+	case err != nil:
+		return "", err
+	case place == ownPlace:
+		return "", nil
+	case j.c.within(place):
+		return "", usagef("the place %s lies inside the state directory, where this service has %s", to, own)
+	}
+	return place, nil
 }
 
 // errExists says that a service has its certificate.

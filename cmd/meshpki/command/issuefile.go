@@ -33,11 +33,11 @@ func (c *call) issueFile(ctx context.Context) error {
 		return err
 	}
 	defer c.frugal()()
-	c.settle() // reading flags for each service takes longer than its key
+	c.settle()
 	k := &care{c: c, dir: d, m: m, listed: make(map[string]int, len(m.Services))}
 	// The whole file is understood before anything is signed.
 	for i := range m.Services {
-		if _, err := c.manifestJob(d, m, &m.Services[i], i); err != nil {
+		if _, err := c.manifestJob(d, m, i, false); err != nil {
 			return err
 		}
 		k.listed[m.Services[i].Name+"."+m.NamespaceOf(&m.Services[i])] = i // as results name them
@@ -56,16 +56,25 @@ func (c *call) issueFile(ctx context.Context) error {
 
 // settled is what flags say, read once.
 type settled struct {
-	options  backends.Options
-	state    string
-	stateErr error
+	options    backends.Options
+	state      string
+	stateErr   error
+	backend    string
+	force, dry bool
 }
 
-// settle reads the flags that are asked for again with each service.
-func (c *call) settle() {
-	s := &settled{options: c.options()}
+// settle reads the flags that are asked for again with each service: reading them takes
+// longer than its key.
+func (c *call) settle() { c.settled.Store(c.flags()) }
+
+// flags gives what was settled, or the same as the flags say it now.
+func (c *call) flags() *settled {
+	if s := c.settled.Load(); s != nil {
+		return s
+	}
+	s := &settled{options: c.options(), backend: c.String("backend"), force: c.Bool("force"), dry: c.Bool("dry-run")}
 	s.state, s.stateErr = c.statePlace()
-	c.settled.Store(s)
+	return s
 }
 
 // signer is who signs for a manifest, as far as it matters for making a directory: where
@@ -93,12 +102,14 @@ func (c *call) progress(done, total int, what string) {
 	}
 }
 
-// manifestJob turns a service of a manifest into a job.
-func (c *call) manifestJob(d *file.Directory, m *config.Manifest, s *config.Service, i int) (*job, error) {
+// manifestJob turns a service of a manifest into a job. One that was understood before
+// is not held against the rules again.
+func (c *call) manifestJob(d *file.Directory, m *config.Manifest, i int, understood bool) (*job, error) {
+	s, flags := &m.Services[i], c.flags()
 	wrong := func(field string, err error) error {
 		return m.Wrong(s.Place, strings.TrimSuffix(fmt.Sprintf("services[%d].%s", i, field), "."), err.Error())
 	}
-	j := &job{c: c, dir: d, force: c.Bool("force"), ifDue: true, dry: c.Bool("dry-run"), at: fmt.Sprintf("%s:%d", m.File, s.Line)}
+	j := &job{c: c, dir: d, understood: understood, force: flags.force, ifDue: true, dry: flags.dry, at: fmt.Sprintf("%s:%d", m.File, s.Line)}
 	if !m.Certificates {
 		j.from = issue.FromManifest
 	}
@@ -132,13 +143,15 @@ func (c *call) manifestJob(d *file.Directory, m *config.Manifest, s *config.Serv
 			return nil, wrong("renewAt", err)
 		}
 	}
-	r.Backend = orElse(c.String("backend"), orElse(s.Backend, backendOf(m)))
+	r.Backend = orElse(flags.backend, orElse(s.Backend, backendOf(m)))
 	j.backend = resolveBackend(m, r.Backend)
-	if !c.env.Registry.Knows(j.backend, c.options()) {
+	if !understood && !c.env.Registry.Knows(j.backend, flags.options) {
 		return nil, wrong("backend", fmt.Errorf("%q is no backend of this version", r.Backend))
 	}
-	if _, err := r.Wish(); err != nil {
-		return nil, wrong("", err)
+	if !understood {
+		if _, err := r.Wish(); err != nil { // before its names become those of a place
+			return nil, wrong("", err)
+		}
 	}
 	j.record = r
 	if err := j.manifestPlaces(m, s); err != nil {
@@ -146,6 +159,9 @@ func (c *call) manifestJob(d *file.Directory, m *config.Manifest, s *config.Serv
 			return j, fmt.Errorf("%s: %w", j.label(), err)
 		}
 		return nil, wrong("outputs", err)
+	}
+	if understood {
+		return j, nil
 	}
 	if _, _, err := j.record.Order(j.profile, nil, c.env.Now(), j.notAfter); err != nil {
 		return nil, wrong("", err)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/meshpki/meshpki/issue"
 	"github.com/meshpki/meshpki/issue/layout"
@@ -24,19 +26,23 @@ const keystorePasswordFlag = "keystore-password-file"
 // refuses what their consumers would. The file of the password becomes part of the
 // record: a renewal reads it again.
 func (j *job) layouts(o *issue.RecordOutput) ([]layout.Named, error) {
-	named, err := layout.ByName(o.Layouts...)
+	named, err := j.c.layoutsOf(o.Layouts)
 	if err != nil {
 		return nil, usagef("%v", err)
 	}
-	if err := j.fits(named); err != nil {
-		return nil, usagef("%v", err)
+	if !j.understood {
+		if err := j.fits(named); err != nil {
+			return nil, usagef("%v", err)
+		}
 	}
 	locked := false
 	for i, l := range named {
 		if !l.Locked() {
 			continue
 		}
-		locked = true
+		if !locked {
+			locked, named = true, slices.Clone(named) // others have the same without it
+		}
 		password, err := j.c.passwordOf(&o.Keystore)
 		if err != nil {
 			return nil, err
@@ -49,6 +55,19 @@ func (j *job) layouts(o *issue.RecordOutput) ([]layout.Named, error) {
 		o.Keystore = "" // the same order as without
 	}
 	return named, nil
+}
+
+// layoutsOf finds layouts by their names, those of many services once.
+func (c *call) layoutsOf(names []string) ([]layout.Named, error) {
+	key := strings.Join(names, "\x00")
+	if known, ok := c.layouts.Load(key); ok {
+		return known.([]layout.Named), nil
+	}
+	named, err := layout.ByName(names...)
+	if err == nil {
+		c.layouts.Store(key, named)
+	}
+	return named, err
 }
 
 // fits asks the layouts whether their consumers would take what is ordered.

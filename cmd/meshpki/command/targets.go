@@ -47,6 +47,7 @@ func (c *call) underCare() (*care, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.settle()
 	k := &care{c: c, dir: d, m: m, listed: map[string]int{}}
 	if m != nil {
 		// What is under care is done unattended, hooks and all.
@@ -200,7 +201,7 @@ func (k *care) candidates() (iter.Seq[renew.Candidate], error) {
 
 // listedTarget is a service of the manifest as a target.
 func (k *care) listedTarget(i int) (*renew.Target, error) {
-	j, err := k.c.manifestJob(k.dir, k.m, &k.m.Services[i], i)
+	j, err := k.c.manifestJob(k.dir, k.m, i, false)
 	if is[*keystoreError](err) {
 		return &renew.Target{Name: j.label(), Record: j.record, Listed: true, From: issue.FromManifest}, err
 	}
