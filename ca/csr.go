@@ -1,6 +1,9 @@
 package ca
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
@@ -39,4 +42,29 @@ func publicKeyBits(spki []byte) ([]byte, error) {
 		return nil, errors.New("the public key is malformed")
 	}
 	return info.Key.RightAlign(), nil
+}
+
+// SubjectPublicKeyInfo of the usual keys, up to the key itself, an uncompressed point
+// (RFC 5480, Section 2).
+const (
+	infoP256 = "\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00"
+	infoP384 = "\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00"
+)
+
+// publicKeyInfo is the SubjectPublicKeyInfo of a public key, as x509.MarshalPKIXPublicKey
+// gives it.
+func publicKeyInfo(pub crypto.PublicKey) ([]byte, error) {
+	if k, ok := pub.(*ecdsa.PublicKey); ok {
+		head := ""
+		switch k.Curve {
+		case elliptic.P256():
+			head = infoP256
+		case elliptic.P384():
+			head = infoP384
+		}
+		if point, err := k.Bytes(); head != "" && err == nil {
+			return append([]byte(head), point...), nil
+		}
+	}
+	return x509.MarshalPKIXPublicKey(pub)
 }

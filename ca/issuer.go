@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"sync"
 	"time"
 
 	"github.com/meshpki/meshpki/internal/pemfile"
@@ -34,6 +35,9 @@ type Issuer struct {
 	URLs URLs
 	// Now tells the time; it must be set.
 	Now func() time.Time
+
+	once  sync.Once
+	proof *proof // nil where the private key is not at hand
 }
 
 var (
@@ -140,7 +144,7 @@ func (i *Issuer) issue(ctx context.Context, csr *x509.CertificateRequest, req Re
 	if err != nil {
 		return nil, err
 	}
-	leaf, err := sign(template, i.Certificate, csr.PublicKey, i.Signer)
+	leaf, err := i.sign(template, csr.PublicKey)
 	if err != nil {
 		return nil, err
 	}
@@ -153,6 +157,15 @@ func (i *Issuer) issue(ctx context.Context, csr *x509.CertificateRequest, req Re
 		return nil, fmt.Errorf("record the certificate: %w", err)
 	}
 	return i.complete(leaf), nil
+}
+
+// sign makes the certificate of a leaf.
+func (i *Issuer) sign(template *x509.Certificate, pub crypto.PublicKey) (*x509.Certificate, error) {
+	i.once.Do(func() { i.proof = newProof(i.Signer, i.Certificate) })
+	if i.proof.of(i.Signer, i.Certificate) && plain(template, i.Certificate) {
+		return signHere(template, pub, i.Signer, i.proof)
+	}
+	return sign(template, i.Certificate, pub, i.Signer)
 }
 
 // Preview gives the certificate that Issue would make, signed by a key that is

@@ -232,10 +232,11 @@ func TestIssueKey(t *testing.T) {
 	}
 	_, err = issuer.IssueKey(t.Context(), key.Public(), bare)
 	refusal(t, "revoked as compromised", err)
-	other := *issuer
-	other.Signer = must(NewKey(ECP256))
-	if _, err := other.IssueKey(t.Context(), must(NewKey(ECP256)).Public(), bare); err == nil {
-		t.Error("another key than the issuer's has signed")
+	for _, signer := range []crypto.Signer{must(NewKey(ECP256)), must(NewKey(ECP384)), must(NewKey(Ed25519))} {
+		other := &Issuer{Certificate: issuer.Certificate, Above: issuer.Above, Signer: signer, Ledger: issuer.Ledger, Now: issuer.Now}
+		if _, err := other.IssueKey(t.Context(), must(NewKey(ECP256)).Public(), bare); err == nil {
+			t.Error("another key than the issuer's has signed")
+		}
 	}
 }
 
@@ -262,8 +263,8 @@ func TestValidate(t *testing.T) {
 		"an unknown critical rule": {func(i *Issuer) { i.Certificate = &unknown }, "1.2.3"},
 		"the same one above":       {func(i *Issuer) { i.Above = []*x509.Certificate{&unknown, i.Above[0]} }, ""},
 	} {
-		i := *good
-		c.change(&i)
+		i := &Issuer{Certificate: good.Certificate, Above: good.Above, Signer: good.Signer}
+		c.change(i)
 		err := i.Validate()
 		if name == "the same one above" {
 			if err == nil {

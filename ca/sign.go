@@ -38,6 +38,56 @@ func sign(template, parent *x509.Certificate, pub crypto.PublicKey, signer crypt
 	return cert, nil
 }
 
+// signHere is sign for what nearly every certificate is: a leaf without anything unusual
+// in it, by a key that is at hand. All that sign does is done here too, once and where
+// it costs least: the certificate is encoded by encodeLeaf, read back and judged,
+// signed, and its signature is held against the private key.
+func signHere(template *x509.Certificate, pub crypto.PublicKey, signer crypto.Signer, p *proof) (*x509.Certificate, error) {
+	spki, err := publicKeyInfo(pub)
+	if err != nil {
+		return nil, fmt.Errorf("sign certificate: %w", err)
+	}
+	tbs, err := encodeLeaf(template, p.issuer, spki, p.algorithm)
+	if err != nil {
+		return nil, fmt.Errorf("sign certificate: %w", err)
+	}
+	if err := checkSize(tbs); err != nil {
+		return nil, fmt.Errorf("sign certificate: %w", err)
+	}
+	cert, err := x509.ParseCertificate(frame(tbs, p.algorithm, nil))
+	if err != nil {
+		return nil, fmt.Errorf("sign certificate: %w", noCertificate(err))
+	}
+	if err := lint(cert, template, p.issuer, pub); err != nil {
+		return nil, fmt.Errorf("sign certificate: %w", err)
+	}
+	h := p.hash.New()
+	h.Write(tbs)
+	digest := h.Sum(nil)
+	signature, err := signer.Sign(rand.Reader, digest, p.hash)
+	if err != nil {
+		return nil, fmt.Errorf("sign certificate: %w", err)
+	}
+	if !p.valid(digest, signature) {
+		return nil, errors.New("sign certificate: the key made a signature that is not its own")
+	}
+	// All else has been read from the same bytes, under an empty signature.
+	cert.Raw, cert.Signature = frame(tbs, p.algorithm, signature), signature
+	return cert, nil
+}
+
+// checkSize refuses what would not fit into a ledger.
+func checkSize(tbs []byte) error {
+	if len(tbs) <= MaxSigned {
+		return nil
+	}
+	return &Refusal{What: fmt.Sprintf("a certificate of %d bytes", len(tbs)), Why: fmt.Sprintf("a ledger records %d at the most", MaxSigned)}
+}
+
+func noCertificate(err error) error {
+	return fmt.Errorf("what was to be signed is no certificate: %w", err)
+}
+
 // examiner is a signer that shows what it is about to sign to a judge, as a
 // certificate whose signature is still empty, and signs only what passes.
 type examiner struct {
@@ -48,12 +98,12 @@ type examiner struct {
 // SignMessage makes it a crypto.MessageSigner, which gets the bytes themselves
 // and not their hash.
 func (e *examiner) SignMessage(r io.Reader, tbs []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if len(tbs) > MaxSigned {
-		return nil, &Refusal{What: fmt.Sprintf("a certificate of %d bytes", len(tbs)), Why: fmt.Sprintf("a ledger records %d at the most", MaxSigned)}
+	if err := checkSize(tbs); err != nil {
+		return nil, err
 	}
 	cert, err := parseTBS(tbs)
 	if err != nil {
-		return nil, fmt.Errorf("what was to be signed is no certificate: %w", err)
+		return nil, noCertificate(err)
 	}
 	if err := e.examine(cert); err != nil {
 		return nil, err

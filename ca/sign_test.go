@@ -29,6 +29,16 @@ func draftFor(t *testing.T) (issuer *Issuer, template *x509.Certificate, pub cry
 	return issuer, template, k.Public()
 }
 
+// proofOf is the proof of an issuer whose signer counts.
+func proofOf(t testing.TB, issuer *Issuer) *proof {
+	t.Helper()
+	p := newProof(issuer.Signer.(*counter).Signer, issuer.Certificate)
+	if p == nil {
+		t.Fatal("there is no proof")
+	}
+	return p
+}
+
 func value(der ...byte) []byte { return der }
 
 // TestNothingWrongReachesTheKey breaks templates in every way that crypto/x509
@@ -94,6 +104,12 @@ func TestNothingWrongReachesTheKey(t *testing.T) {
 			if err == nil || cert != nil || signed(issuer) > 0 {
 				t.Errorf("%s… %d: %v, signed %d times", want, n, err, signed(issuer))
 				continue
+			}
+			if plain(template, issuer.Certificate) {
+				cert, here := signHere(template, pub, issuer.Signer, proofOf(t, issuer))
+				if cert != nil || signed(issuer) > 0 || here == nil || want != "" && here.Error() != err.Error() {
+					t.Errorf("%s… %d: %v where the key is, signed %d times", want, n, here, signed(issuer))
+				}
 			}
 			if text := err.Error(); want != "" && !strings.HasPrefix(text, "sign certificate: the certificate would not be as ordered: "+want) {
 				t.Errorf("%s… %d: %v", want, n, err)
