@@ -80,7 +80,7 @@ func (a *Authority) predict(r *role, w backends.Want, keeps time.Duration) (foun
 	}
 	switch {
 	case r.maxTTL > 0 && w.Validity > r.maxTTL:
-		say(backends.StateFailed, a.patch("max_ttl="+seconds(w.Validity)), "max_ttl=%s trims a life of %s", days(r.maxTTL), days(w.Validity))
+		say(backends.StateFailed, a.patch("max_ttl="+seconds(w.Validity)), "max_ttl=%s trims a life of %s", span(r.maxTTL), days(w.Validity))
 	case keeps > 0 && w.Validity > keeps:
 		say(backends.StateFailed, "vault secrets tune -max-lease-ttl="+seconds(w.Validity)+" "+a.settings.Mount, "the mount's greatest life of %s trims one of %s", days(keeps), days(w.Validity))
 	}

@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -123,8 +124,8 @@ func (f *fake) route(w http.ResponseWriter, call, path string, body map[string]a
 		}
 		f.say(w, map[string]any{"keys": keys, "key_info": info})
 	case strings.HasSuffix(call, "/json"):
-		for _, i := range f.issuers {
-			if path == "pki/issuer/"+i.id+"/json" {
+		for n, i := range f.issuers {
+			if path == "pki/issuer/"+i.id+"/json" || path == "pki/issuer/default/json" && n == len(f.issuers)-1 {
 				f.say(w, map[string]any{"certificate": armour(i.cert), "ca_chain": []any{armour(i.cert) + "\n"}, "revocation_time": 0, "issuer_id": i.id})
 				return
 			}
@@ -229,7 +230,7 @@ func (f *fake) sign(w http.ResponseWriter, body map[string]any) {
 	}
 	serial, _ := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 158))
 	template := &x509.Certificate{SerialNumber: serial, NotBefore: now.Add(-30 * time.Second), NotAfter: end,
-		DNSNames: csr.DNSNames, URIs: csr.URIs, IPAddresses: csr.IPAddresses, EmailAddresses: csr.EmailAddresses,
+		DNSNames: slices.Sorted(slices.Values(csr.DNSNames)), URIs: csr.URIs, IPAddresses: csr.IPAddresses, EmailAddresses: csr.EmailAddresses,
 		KeyUsage: usagesOf(texts(f.role["key_usage"])), BasicConstraintsValid: f.role["basic_constraints_valid_for_non_ca"] == true}
 	if cn, ok := body["common_name"].(string); ok {
 		template.Subject = pkix.Name{CommonName: cn}

@@ -112,11 +112,15 @@ func (c *call) openToSign() (*file.Directory, error) {
 // any of its own is made if there is none.
 func (c *call) openToIssue(ctx context.Context, backend string, m *config.Manifest) (*file.Directory, error) {
 	d, err := c.openToSign()
-	if !errors.Is(err, file.ErrNoDirectory) || c.self.takes("dry-run") && c.Bool("dry-run") {
+	if !errors.Is(err, file.ErrNoDirectory) {
 		return d, err
 	}
 	if o := c.options(); !c.env.Registry.Knows(backend, o) || c.env.Registry.Local(backend, o) {
 		return d, err
+	}
+	if c.self.takes("dry-run") && c.Bool("dry-run") {
+		return nil, usagef("%s: there is no meshpki directory, and --dry-run makes none", c.dir()).
+			withHint("without --dry-run it is made, for a journal and no CA; --dir or MESHPKI_DIR names another")
 	}
 	s := file.Settings{Name: "Mesh", TrustDomain: c.optional("trust-domain"), ClusterDomain: c.optional("cluster-domain"), Issuing: "issuing"}
 	if m != nil {
