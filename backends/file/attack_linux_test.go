@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/meshpki/meshpki/internal/durable"
 	"github.com/meshpki/meshpki/issue"
 )
 
@@ -194,8 +195,16 @@ func saveBeside(t *testing.T, path string, most time.Duration) (saved, failed in
 func owners(t *testing.T, dir string) tree {
 	t.Helper()
 	all := readTree(t, dir)
+	top, err := durable.OpenDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer top.Close()
 	for path := range all {
-		info, err := os.Lstat(filepath.Join(dir, path))
+		info, err := top.Stat()
+		if path != "." {
+			info, err = top.Lstat(path)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

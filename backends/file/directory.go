@@ -72,6 +72,7 @@ type Directory struct {
 	settings Settings
 	now      func() time.Time
 	ledger   *Ledger
+	locks    durable.Locks // of services
 }
 
 // Open finds the state directory at a path. Without one the error is ErrNoDirectory.
@@ -146,11 +147,15 @@ func (d *Directory) LockService(ctx context.Context, namespace, service string) 
 		return nil, fmt.Errorf("%q in namespace %q is no service's name", service, namespace)
 	}
 	dir := filepath.Join(d.path, cacheDir, "locks")
+	// Neither name has a dot in it, so no two services share a lock.
+	lock, err := d.locks.Acquire(ctx, dir, namespace+"."+service)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return lock, err
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	// Neither name has a dot in it, so no two services share a lock.
-	return durable.Acquire(ctx, filepath.Join(dir, namespace+"."+service+".lock"))
+	return d.locks.Acquire(ctx, dir, namespace+"."+service)
 }
 
 // Authority is one CA of the directory.

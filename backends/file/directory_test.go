@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/durable"
 	"github.com/meshpki/meshpki/internal/pemfile"
 	"github.com/meshpki/meshpki/issue"
 )
@@ -312,7 +313,7 @@ func TestOurCopy(t *testing.T) {
 	s := newPlace(t)
 	v := mustSave(t, s, small("old"), "")
 	mustSave(t, s, small("new"), v)
-	root, err := os.OpenRoot(s.path)
+	root, err := durable.OpenDir(s.path)
 	if err != nil {
 		t.Fatal(err)
 	}

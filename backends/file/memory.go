@@ -64,7 +64,7 @@ func (m *Memory) Remove(ctx context.Context, name string) error {
 	if err := errors.Join(err, ctx.Err()); err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(m.dir)
+	root, err := durable.OpenDir(m.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -79,7 +79,7 @@ func (m *Memory) Remove(ctx context.Context, name string) error {
 		}
 		return err
 	}
-	return shared.SyncDir(root, ".")
+	return shared.SyncDir(root)
 }
 
 // Names lists what is remembered, in order. Remains of a writer that died are none.

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/meshpki/meshpki/internal/durable"
 )
 
 // Services lists the services' own places that keep anything, by namespace and name.
@@ -42,12 +44,12 @@ func keepsAny(path string) bool {
 	if _, err := os.Lstat(filepath.Join(path, dataLink)); !errors.Is(err, fs.ErrNotExist) {
 		return true
 	}
-	root, err := os.OpenRoot(path)
+	root, err := durable.OpenDir(path)
 	if err != nil {
 		return true
 	}
 	defer root.Close()
-	names, err := list(root)
+	names, err := root.Names()
 	return err != nil || slices.ContainsFunc(names, func(name string) bool {
 		return strings.HasPrefix(name, genPrefix) && mayHaveKeys(root, name)
 	})
@@ -55,7 +57,7 @@ func keepsAny(path string) bool {
 
 // mayHaveKeys tells whether a generation has any of its keys, or does not say what
 // those are.
-func mayHaveKeys(root *os.Root, gen string) bool {
+func mayHaveKeys(root *durable.Dir, gen string) bool {
 	dir, m, err := openGeneration(root, gen)
 	if err != nil {
 		return true

@@ -87,7 +87,7 @@ func (s *Store) Load(ctx context.Context) (issue.Set, issue.Version, error) {
 
 // read opens the place and reads the present generation; the caller closes the
 // root, which is nil where there is nothing to be read.
-func (s *Store) read(ctx context.Context) (root *os.Root, gen string, g generation, err error) {
+func (s *Store) read(ctx context.Context) (root *durable.Dir, gen string, g generation, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, "", g, err
 	}
@@ -115,7 +115,7 @@ func (s *Store) read(ctx context.Context) (root *os.Root, gen string, g generati
 }
 
 // open opens the place, if it is there and may be used.
-func (s *Store) open(ctx context.Context, owner durable.Owner) (*os.Root, error) {
+func (s *Store) open(ctx context.Context, owner durable.Owner) (*durable.Dir, error) {
 	root, err := durable.ConvoyOf(ctx).OpenRoot(s.path, owner)
 	if err != nil {
 		return nil, notDirectory(err)
@@ -132,7 +132,7 @@ func notDirectory(err error) error {
 }
 
 // present is the name of the present generation.
-func present(root *os.Root) (string, error) {
+func present(root *durable.Dir) (string, error) {
 	gen, err := readLink(root, dataLink)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return "", err
@@ -215,10 +215,10 @@ func (s *Store) Save(ctx context.Context, set issue.Set, was issue.Version) (iss
 
 // lock waits for its turn, and not for ever: whoever can open a directory can lock
 // it, and a save takes a moment.
-func (s *Store) lock(ctx context.Context, root *os.Root) (*durable.Lock, error) {
+func (s *Store) lock(ctx context.Context, root *durable.Dir) (*durable.Lock, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.patience, fmt.Errorf("for more than %s", s.patience))
 	defer cancel()
-	return durable.AcquireRoot(ctx, root)
+	return root.Acquire(ctx)
 }
 
 func (s *Store) save(ctx context.Context, set issue.Set, was issue.Version, owner owner) (v issue.Version, err error) {
@@ -246,11 +246,7 @@ func (s *Store) save(ctx context.Context, set issue.Set, was issue.Version, owne
 	if issue.Version(old) != was {
 		return "", issue.ErrChanged
 	}
-	taken, err := look(root, set)
-	if err != nil {
-		return "", err
-	}
-	labels, err := readLabels(root, s.label, old, taken)
+	taken, labels, err := s.replaced(root, made, set, old)
 	if err != nil {
 		return "", err
 	}
@@ -272,12 +268,25 @@ func (s *Store) save(ctx context.Context, set issue.Set, was issue.Version, owne
 	return issue.Version(gen), made.Close()
 }
 
+// replaced says what stands under the names of a set, and the labels of that. In a
+// directory that was made for it, nothing does.
+func (s *Store) replaced(root *durable.Dir, made *durable.Made, set issue.Set, old string) (taken map[string]standing, l labels, err error) {
+	if made.New() && old == "" {
+		return nil, l, nil
+	}
+	if taken, err = look(root, set); err != nil {
+		return nil, l, err
+	}
+	l, err = readLabels(root, s.label, old, taken)
+	return taken, l, err
+}
+
 // settle makes the names in a place durable, and that of the place, if it is new.
-func settle(root *os.Root, made *durable.Made, shared *durable.Shared) error {
+func settle(root *durable.Dir, made *durable.Made, shared *durable.Shared) error {
 	if shared != nil {
 		return shared.Sync()
 	}
-	return errors.Join(durable.SyncDir(root, "."), made.Sync())
+	return errors.Join(root.Sync(), made.Sync())
 }
 
 // number is that of a generation, 0 where its name does not say.
@@ -294,8 +303,8 @@ func nextGeneration(old string) string {
 }
 
 // writeGeneration makes all of a generation, or nothing.
-func writeGeneration(root *os.Root, gen string, set issue.Set, owner owner, labels labels, shared *durable.Shared) error {
-	dir, err := durable.Mkdir(root, gen, dirMode)
+func writeGeneration(root *durable.Dir, gen string, set issue.Set, owner owner, labels labels, shared *durable.Shared) error {
+	dir, err := root.Mkdir(gen, dirMode)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errGone
 	}
@@ -309,7 +318,7 @@ func writeGeneration(root *os.Root, gen string, set issue.Set, owner owner, labe
 	return nil
 }
 
-func writeFiles(dir *os.Root, set issue.Set, owner owner, labels labels, shared *durable.Shared) error {
+func writeFiles(dir *durable.Dir, set issue.Set, owner owner, labels labels, shared *durable.Shared) error {
 	m := manifest{Schema: setSchema, Files: []string{}, Secret: []string{}, Facts: set.Facts}
 	files := make([]durable.NewFile, 0, len(set.Files)+1)
 	for _, name := range set.Files.Names() {
@@ -319,8 +328,10 @@ func writeFiles(dir *os.Root, set issue.Set, owner owner, labels labels, shared 
 			m.Secret = append(m.Secret, name)
 			f.Mode = secretMode
 		}
-		f.Finish = func(f *os.File) error {
-			return errors.Join(labels.apply(f, name), finish(f, owner, set.Files[name].Secret, set.Mode))
+		if labels.has(name) || owner.given() || set.Files[name].Secret && set.Mode != 0 {
+			f.Finish = func(f *os.File) error {
+				return errors.Join(labels.apply(f, name), finish(f, owner, set.Files[name].Secret, set.Mode))
+			}
 		}
 		files = append(files, f)
 	}
@@ -332,7 +343,7 @@ func writeFiles(dir *os.Root, set issue.Set, owner owner, labels labels, shared 
 	if err := labels.applyDir(dir); err != nil {
 		return err
 	}
-	return durable.CreateAll(dir, ".", files, shared)
+	return durable.CreateAll(dir, files, shared)
 }
 
 // finish gives a file its owner and, if it is secret, its mode: the owner first,

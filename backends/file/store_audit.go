@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -38,11 +37,11 @@ func (s *Store) Audit(ctx context.Context, want issue.Set) ([]string, error) {
 		return nil, err
 	}
 	defer a.dir.Close()
-	info, err := a.dir.Stat(".")
+	info, err := a.dir.Stat()
 	if err != nil {
 		return nil, err
 	}
-	a.directory(info.Mode().Perm())
+	a.directory(info.Mode.Perm())
 	for _, name := range a.files.Names() {
 		if err := a.file(name); err != nil {
 			return nil, err
@@ -71,7 +70,7 @@ func (s *Store) Look(ctx context.Context) (issue.Set, issue.Version, func(contex
 }
 
 // linked tells whether every file stands under its name as a link of ours.
-func (g generation) linked(root *os.Root) bool {
+func (g generation) linked(root *durable.Dir) bool {
 	for name := range g.set.Files {
 		if target, err := root.Readlink(name); err != nil || target != filepath.Join(dataLink, name) {
 			return false
@@ -96,7 +95,7 @@ func (g generation) audit(gen string, want issue.Set) ([]string, error) {
 
 // auditor compares one generation with what is wanted.
 type auditor struct {
-	root, dir *os.Root
+	root, dir *durable.Dir
 	gen       string
 	files     issue.Files
 	want      issue.Set
@@ -107,9 +106,9 @@ type auditor struct {
 
 // names opens the generation and says which files it has, and which are secret:
 // what the caller says of that saves a look.
-func (a *auditor) names() (*os.Root, issue.Files, error) {
+func (a *auditor) names() (*durable.Dir, issue.Files, error) {
 	if len(a.want.Files) > 0 {
-		dir, err := durable.OpenDir(a.root, a.gen)
+		dir, err := a.root.Open(a.gen)
 		return dir, a.want.Files, err
 	}
 	dir, m, err := openGeneration(a.root, a.gen)
@@ -182,7 +181,7 @@ func (a *auditor) file(name string) error {
 	case is == ourCopy && !a.plain:
 		a.say("%s is a file and should be a link", name)
 	case is == ourCopy:
-		return a.copy(name, info.Size(), mode)
+		return a.copy(name, info.Size, mode)
 	}
 	return nil
 }
@@ -202,8 +201,8 @@ func (a *auditor) copy(name string, size int64, mode fs.FileMode) error {
 }
 
 // access compares a file's mode, owner and group.
-func (a *auditor) access(name string, info fs.FileInfo, mode fs.FileMode) {
-	if is := info.Mode().Perm(); modesWork && is != mode {
+func (a *auditor) access(name string, info durable.Info, mode fs.FileMode) {
+	if is := info.Mode.Perm(); modesWork && is != mode {
 		a.say("%s has mode %04o and should have %04o", name, is, mode)
 	}
 	is := ownerOf(info)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
@@ -17,7 +16,7 @@ import (
 const mostStripped = 10
 
 // stripped are directories that lost files, to be synced.
-type stripped []*os.Root
+type stripped []*durable.Dir
 
 func (s stripped) sync(shared *durable.Shared) error {
 	var errs []error
@@ -28,7 +27,7 @@ func (s stripped) sync(shared *durable.Shared) error {
 		return errors.Join(append(errs, shared.Sync())...)
 	}
 	for _, dir := range s {
-		errs = append(errs, durable.SyncDir(dir, "."), dir.Close())
+		errs = append(errs, dir.Sync(), dir.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -49,8 +48,8 @@ func before(names []string, prefix, gen string) []string {
 // process left, and names that the set no longer has. What cannot be removed is
 // left for the next time: the set itself is in place. The generation before, old,
 // always stays whole.
-func keep(root *os.Root, gen, old string, set issue.Set) (changed stripped) {
-	names, err := list(root)
+func keep(root *durable.Dir, gen, old string, set issue.Set) (changed stripped) {
+	names, err := root.Names()
 	if err != nil {
 		return nil
 	}
@@ -93,7 +92,7 @@ func keep(root *os.Root, gen, old string, set issue.Set) (changed stripped) {
 
 // strip takes the secret files out of a generation, and says so in its name. Its
 // directory is still to be synced.
-func strip(root *os.Root, gen string) (*os.Root, error) {
+func strip(root *durable.Dir, gen string) (*durable.Dir, error) {
 	dir, m, err := openGeneration(root, gen)
 	if err != nil {
 		return nil, err
@@ -132,8 +131,8 @@ func (s *Store) Previous(ctx context.Context) (issue.Set, issue.Version, error) 
 	}
 }
 
-func newestWhole(root *os.Root, gen string) (issue.Set, issue.Version, error) {
-	names, err := list(root)
+func newestWhole(root *durable.Dir, gen string) (issue.Set, issue.Version, error) {
+	names, err := root.Names()
 	if err != nil {
 		return issue.Set{}, "", err
 	}
@@ -167,7 +166,7 @@ func (s *Store) Purge(ctx context.Context, doomed func(issue.Files) bool) (int, 
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return 0, err
 	}
-	names, err := list(root)
+	names, err := root.Names()
 	if err != nil {
 		return 0, err
 	}
@@ -188,7 +187,7 @@ func (s *Store) Purge(ctx context.Context, doomed func(issue.Files) bool) (int, 
 
 // purge strips one generation if it is doomed; the directory is given back to be
 // synced. One that cannot be read is no set, and goes as a whole.
-func purge(root *os.Root, name, gen string, doomed func(issue.Files) bool) (*os.Root, error) {
+func purge(root *durable.Dir, name, gen string, doomed func(issue.Files) bool) (*durable.Dir, error) {
 	files, err := remains(root, name)
 	if err != nil {
 		return nil, root.RemoveAll(name)
@@ -203,7 +202,7 @@ func purge(root *os.Root, name, gen string, doomed func(issue.Files) bool) (*os.
 }
 
 // remains reads what is left of a generation.
-func remains(root *os.Root, gen string) (issue.Files, error) {
+func remains(root *durable.Dir, gen string) (issue.Files, error) {
 	dir, m, err := openGeneration(root, gen)
 	if err != nil {
 		return nil, err
@@ -226,12 +225,12 @@ func remains(root *os.Root, gen string) (issue.Files, error) {
 
 // finishCopies replaces copies of a generation's secret files, which a process
 // that died has left under the place's own names, by those of the present one.
-func finishCopies(root *os.Root, name, gen string, files issue.Files) error {
+func finishCopies(root *durable.Dir, name, gen string, files issue.Files) error {
 	for _, n := range files.Names() {
 		if !files[n].Secret || !isCopyOf(root, name, n, int64(len(files[n].Data))) || gen == "" {
 			continue
 		}
-		if info, err := root.Lstat(n); err != nil || !info.Mode().IsRegular() || isCopyOf(root, gen, n, info.Size()) {
+		if info, err := root.Lstat(n); err != nil || !info.Mode.IsRegular() || isCopyOf(root, gen, n, info.Size) {
 			continue // a link, or the same in both
 		}
 		tmp := dataLink + "." + durable.Suffix()
@@ -239,12 +238,12 @@ func finishCopies(root *os.Root, name, gen string, files issue.Files) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = root.Remove(n) // the present set has no such file
 		} else if err == nil {
-			if err = durable.CreateAll(root, ".", []durable.NewFile{file}, nil); err == nil {
+			if err = durable.CreateAll(root, []durable.NewFile{file}, nil); err == nil {
 				err = root.Rename(tmp, n)
 			}
 		}
 		if err == nil {
-			err = durable.SyncDir(root, ".")
+			err = root.Sync()
 		}
 		if err != nil {
 			return err

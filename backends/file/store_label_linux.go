@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/meshpki/meshpki/internal/durable"
 )
 
 // labels are security labels (SELinux contexts) of the files of a set, by name,
@@ -19,16 +21,22 @@ type label struct {
 
 // readLabels reads the labels of the files that a set replaces. A place without a
 // label itself is on a system without them, and nothing else is looked at.
-func readLabels(root *os.Root, attribute, old string, taken map[string]standing) (labels, error) {
-	if l, err := labelOf(root, ".", attribute); err != nil || l.value == nil {
-		return nil, err
+func readLabels(root *durable.Dir, attribute, old string, taken map[string]standing) (labels, error) {
+	if value, err := root.Attribute(attribute); err != nil || value == nil {
+		return nil, noLabel(".", err)
 	}
 	all := labels{}
 	for name, is := range taken {
 		if is == nothing {
 			continue
 		}
-		l, err := labelOf(root, name, attribute)
+		path := name
+		if is == ourLink {
+			path = old + "/" + name
+		} else if to, err := root.Readlink(name); err == nil {
+			path = to // of somebody else, within the place
+		}
+		l, err := labelOf(root, path, attribute)
 		if err != nil {
 			return nil, err
 		}
@@ -37,15 +45,27 @@ func readLabels(root *os.Root, attribute, old string, taken map[string]standing)
 	if old == "" {
 		return all, nil
 	}
-	var err error
-	all[""], err = labelOf(root, old, attribute)
-	return all, err
+	dir, err := root.Open(old)
+	if err != nil {
+		return all, nil //nolint:nilerr // there is nothing to go by
+	}
+	value, err := dir.Attribute(attribute)
+	all[""] = label{attribute, value}
+	return all, errors.Join(noLabel(old, err), dir.Close())
 }
 
-// labelOf reads the label of a file, which links within the place may lead to.
-// None is no error, nor is a file that cannot be opened: then there is nothing to go by.
-func labelOf(root *os.Root, name, attribute string) (label, error) {
-	f, err := root.OpenFile(name, os.O_RDONLY|noWait, 0)
+// noLabel is the error of a label that cannot be read.
+func noLabel(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("read the label of %s: %w", name, bare(err))
+}
+
+// labelOf reads the label of a file. None is no error, nor is a file that cannot be
+// opened: then there is nothing to go by.
+func labelOf(root *durable.Dir, name, attribute string) (label, error) {
+	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return label{}, nil
 	}
@@ -56,10 +76,13 @@ func labelOf(root *os.Root, name, attribute string) (label, error) {
 	case errors.Is(err, unix.ENODATA), errors.Is(err, unix.ENOTSUP):
 		return label{}, nil
 	case err != nil:
-		return label{}, fmt.Errorf("read the label of %s: %w", name, err)
+		return label{}, noLabel(name, err)
 	}
 	return label{attribute, value[:n]}, nil
 }
+
+// has tells whether there is one for a file.
+func (l labels) has(name string) bool { return l[name].value != nil }
 
 // apply gives a file the label of the one that it replaces.
 func (l labels) apply(f *os.File, name string) error {
@@ -73,14 +96,12 @@ func (l labels) apply(f *os.File, name string) error {
 }
 
 // applyDir gives a generation's directory the label of the one before.
-func (l labels) applyDir(dir *os.Root) error {
+func (l labels) applyDir(dir *durable.Dir) error {
 	if l[""].value == nil {
 		return nil
 	}
-	d, err := dir.Open(".")
-	if err != nil {
-		return err
+	if err := dir.SetAttribute(l[""].attribute, l[""].value); err != nil {
+		return fmt.Errorf("set the label %q: %w", l[""].value, bare(err))
 	}
-	defer d.Close()
-	return l.apply(d, "")
+	return nil
 }

@@ -68,7 +68,7 @@ func (s *Store) prepareParent(owner owner) error {
 }
 
 // writable makes a file in the directory and takes it away again.
-func writable(root *os.Root) error {
+func writable(root *durable.Dir) error {
 	name := probePrefix + durable.Suffix()
 	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, secretMode)
 	if err != nil {
@@ -97,7 +97,7 @@ const (
 
 // look says what stands under each name of the set. What is not ours is
 // issue.ErrForeign unless it may be replaced; a directory never is.
-func look(root *os.Root, set issue.Set) (map[string]standing, error) {
+func look(root *durable.Dir, set issue.Set) (map[string]standing, error) {
 	taken := make(map[string]standing, len(set.Files))
 	for _, name := range set.Files.Names() {
 		is, err := standsAt(root, name)
@@ -109,7 +109,7 @@ func look(root *os.Root, set issue.Set) (map[string]standing, error) {
 			if err != nil {
 				return nil, err
 			}
-			if !set.Replace || info.IsDir() {
+			if !set.Replace || info.Mode.IsDir() {
 				return nil, fmt.Errorf("%s stands there and was %w", name, issue.ErrForeign)
 			}
 		}
@@ -118,7 +118,7 @@ func look(root *os.Root, set issue.Set) (map[string]standing, error) {
 	return taken, nil
 }
 
-func standsAt(root *os.Root, name string) (standing, error) {
+func standsAt(root *durable.Dir, name string) (standing, error) {
 	target, err := root.Readlink(name)
 	if err == nil && target == filepath.Join(dataLink, name) {
 		return ourLink, nil
@@ -135,7 +135,7 @@ func standsAt(root *os.Root, name string) (standing, error) {
 		return nothing, nil
 	case err != nil:
 		return nothing, err
-	case info.Mode().IsRegular() && isOurCopy(root, name, info.Size()):
+	case info.Mode.IsRegular() && isOurCopy(root, name, info.Size):
 		return ourCopy, nil
 	}
 	return theirs, nil
@@ -143,8 +143,8 @@ func standsAt(root *os.Root, name string) (standing, error) {
 
 // isOurCopy tells whether a plain file is one of any generation that is there: a
 // process may have died between two of its copies.
-func isOurCopy(root *os.Root, name string, size int64) bool {
-	names, err := list(root)
+func isOurCopy(root *durable.Dir, name string, size int64) bool {
+	names, err := root.Names()
 	if err != nil {
 		return false
 	}
@@ -154,9 +154,9 @@ func isOurCopy(root *os.Root, name string, size int64) bool {
 }
 
 // isCopyOf tells whether the file of a name is what that generation has of the name.
-func isCopyOf(root *os.Root, gen, name string, size int64) bool {
-	path := filepath.Join(gen, name)
-	if info, err := root.Lstat(path); err != nil || info.Size() != size {
+func isCopyOf(root *durable.Dir, gen, name string, size int64) bool {
+	path := gen + "/" + name
+	if info, err := root.Lstat(path); err != nil || info.Size != size {
 		return false
 	}
 	ours, err := readFile(root, path, largest)

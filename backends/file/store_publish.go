@@ -37,7 +37,7 @@ type replacement struct {
 
 // publisher makes a generation the present one.
 type publisher struct {
-	root   *os.Root
+	root   *durable.Dir
 	gen    string
 	set    issue.Set
 	taken  map[string]standing
@@ -53,7 +53,7 @@ type publisher struct {
 // then the one rename of ..data that shows all files at once, then what is not a
 // link through it, each name by a rename. What fails is taken back, the generation
 // with it; what has gone well, the caller can take back.
-func publish(root *os.Root, gen, old string, set issue.Set, taken map[string]standing, labels labels, shared *durable.Shared) (done steps, err error) {
+func publish(root *durable.Dir, gen, old string, set issue.Set, taken map[string]standing, labels labels, shared *durable.Shared) (done steps, err error) {
 	p := &publisher{root: root, gen: gen, set: set, taken: taken, labels: labels, shared: shared, plain: !linksWork || set.Swap == issue.SwapFiles}
 	defer func() {
 		if err != nil {
@@ -64,14 +64,14 @@ func publish(root *os.Root, gen, old string, set issue.Set, taken map[string]sta
 	if err := p.prepare(); err != nil {
 		return nil, err
 	}
-	if err := swap(root, gen); err != nil {
+	if err := swap(root, gen, old); err != nil {
 		return nil, err
 	}
 	p.done.did(func() error {
 		if old == "" {
 			return root.Remove(dataLink)
 		}
-		return swap(root, old)
+		return swap(root, old, gen)
 	})
 	for _, r := range p.swaps {
 		if err := root.Rename(r.ready, r.name); err != nil {
@@ -132,25 +132,37 @@ func (p *publisher) prepare() error {
 		}
 	}
 	if slices.ContainsFunc(p.swaps, func(r replacement) bool { return r.aside }) {
-		if err := durable.SyncDir(p.root, keptName); err != nil {
+		if err := p.syncKept(); err != nil {
 			return err
 		}
 	}
 	if len(p.copies) == 0 {
 		return nil
 	}
-	return durable.CreateAll(p.root, ".", p.copies, p.shared)
+	return durable.CreateAll(p.root, p.copies, p.shared)
+}
+
+// syncKept makes durable what was kept aside.
+func (p *publisher) syncKept() error {
+	aside, err := p.root.Open(keptName)
+	if err != nil {
+		return err
+	}
+	return errors.Join(aside.Sync(), aside.Close())
 }
 
 // keepAside gives a file that is not ours a second name, so that it is kept and
 // its first one is never missing.
 func (p *publisher) keepAside(name string) error {
-	if err := p.root.Mkdir(keptName, 0o700); err == nil {
+	if aside, err := p.root.Mkdir(keptName, 0o700); err == nil {
 		p.done.did(func() error { return p.root.Remove(keptName) })
+		if err := aside.Close(); err != nil {
+			return err
+		}
 	} else if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	kept := filepath.Join(keptName, name)
+	kept := keptName + "/" + name
 	if _, err := p.root.Lstat(kept); err == nil {
 		kept += "." + durable.Suffix()
 	}
@@ -212,8 +224,8 @@ func (p *publisher) ready(name string) (string, error) {
 
 // copyOf is a copy of a generation's file, to be made under a name of the place
 // with the same owner and mode.
-func copyOf(root *os.Root, gen, name, to string, labels labels) (durable.NewFile, error) {
-	path := filepath.Join(gen, name)
+func copyOf(root *durable.Dir, gen, name, to string, labels labels) (durable.NewFile, error) {
+	path := gen + "/" + name
 	data, err := readFile(root, path, largest)
 	if err != nil {
 		return durable.NewFile{}, err

@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -35,13 +33,13 @@ type generation struct {
 	listed  bool     // it says itself which files it has
 	missing []string // and which of them are not there
 	mode    fs.FileMode
-	infos   map[string]fs.FileInfo // of the files that were read
+	infos   map[string]durable.Info // of the files that were read
 }
 
 // openGeneration opens a generation and reads what it says of itself.
-func openGeneration(root *os.Root, gen string) (*os.Root, manifest, error) {
+func openGeneration(root *durable.Dir, gen string) (*durable.Dir, manifest, error) {
 	var m manifest
-	dir, err := durable.OpenDir(root, gen)
+	dir, err := root.Open(gen)
 	if err != nil {
 		return nil, m, damaged(gen, factsName, err)
 	}
@@ -66,14 +64,14 @@ func damaged(gen, name string, err error) error {
 
 // readGeneration reads all of a generation. Of a damaged one it gives what it says
 // of itself and what else can be read, with the error of the first that cannot.
-func readGeneration(root *os.Root, gen string) (generation, error) {
+func readGeneration(root *durable.Dir, gen string) (generation, error) {
 	dir, m, err := openGeneration(root, gen)
 	if err != nil {
 		return generation{}, err
 	}
 	defer dir.Close()
 	g := generation{set: issue.Set{Files: make(issue.Files, len(m.Files)), Facts: m.Facts}, listed: m.Files != nil,
-		infos: make(map[string]fs.FileInfo, len(m.Files))}
+		infos: make(map[string]durable.Info, len(m.Files))}
 	names := m.Files
 	if !g.listed {
 		if names, err = filesIn(dir); err != nil {
@@ -82,16 +80,16 @@ func readGeneration(root *os.Root, gen string) (generation, error) {
 		// Of the others nobody knows any more.
 		g.missing = slices.DeleteFunc(slices.Clone(m.Secret), func(name string) bool { return slices.Contains(names, name) })
 	}
-	info, err := dir.Stat(".")
+	info, err := dir.Stat()
 	if err != nil {
 		return generation{}, damaged(gen, "it", err)
 	}
-	g.mode = info.Mode().Perm()
+	g.mode = info.Mode.Perm()
 	trust := owned(info)
 	room := int64(largest)
 	var first error
 	for _, name := range names {
-		data, info, err := readOwned(dir, name, room, trust)
+		data, info, err := dir.ReadFile(name, room, trust)
 		if errors.Is(err, fs.ErrNotExist) {
 			g.missing = append(g.missing, name)
 			continue
@@ -110,60 +108,16 @@ func readGeneration(root *os.Root, gen string) (generation, error) {
 }
 
 // filesIn lists the files of a set in a generation's directory.
-func filesIn(dir *os.Root) ([]string, error) {
-	names, err := list(dir)
+func filesIn(dir *durable.Dir) ([]string, error) {
+	names, err := dir.Names()
 	if err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(names, func(name string) bool { return name == factsName }), nil
 }
 
-// list gives the names in a directory.
-func list(dir *os.Root) ([]string, error) {
-	d, err := dir.Open(".")
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	return d.Readdirnames(-1)
-}
-
 // readFile reads a regular file, of at most so many bytes.
-func readFile(dir *os.Root, name string, most int64) ([]byte, error) {
-	data, _, err := readOwned(dir, name, most, anyFile)
+func readFile(dir *durable.Dir, name string, most int64) ([]byte, error) {
+	data, _, err := dir.ReadFile(name, most, nil)
 	return data, err
 }
-
-// readOwned is readFile on a file that trust accepts.
-func readOwned(dir *os.Root, name string, most int64, trust func(fs.FileInfo) error) ([]byte, fs.FileInfo, error) {
-	// Nobody is waited for who made it a pipe.
-	f, err := dir.OpenFile(name, os.O_RDONLY|noWait, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, nil, err
-	case !info.Mode().IsRegular():
-		return nil, nil, errors.New("it is no file")
-	case info.Size() > most:
-		return nil, nil, errors.New("it is too large")
-	}
-	if err := trust(info); err != nil {
-		return nil, nil, err
-	}
-	// One byte more, so that a whole file takes one read.
-	data := make([]byte, info.Size()+1)
-	n, err := f.Read(data)
-	if err == nil && int64(n) == info.Size() || errors.Is(err, io.EOF) && info.Size() == 0 {
-		return data[:n], info, nil
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	return nil, nil, errors.New("it was changed while it was read")
-}
-
-func anyFile(fs.FileInfo) error { return nil }

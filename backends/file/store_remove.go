@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,7 +33,7 @@ func (s *Store) Remove(ctx context.Context, was issue.Version) (kept []string, e
 		return nil, err
 	}
 	defer root.Close()
-	lock, err := durable.AcquireRoot(ctx, root)
+	lock, err := root.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +45,7 @@ func (s *Store) Remove(ctx context.Context, was issue.Version) (kept []string, e
 	if issue.Version(gen) != was {
 		return nil, issue.ErrChanged
 	}
-	names, err := list(root)
+	names, err := root.Names()
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +64,7 @@ func (s *Store) Remove(ctx context.Context, was issue.Version) (kept []string, e
 
 // emptying is what a place has, to be taken away in order.
 type emptying struct {
-	root        *os.Root
+	root        *durable.Dir
 	gen         string
 	keys, names []string // of files in the place itself that are ours
 	generations []string
@@ -117,7 +116,7 @@ func (e *emptying) empty() error {
 			return err
 		}
 	}
-	if err := durable.SyncDir(e.root, "."); err != nil {
+	if err := e.root.Sync(); err != nil {
 		return err
 	}
 	for _, gen := range e.generations {
@@ -137,7 +136,7 @@ func (e *emptying) empty() error {
 			}
 		}
 	}
-	if err := durable.SyncDir(e.root, "."); err != nil {
+	if err := e.root.Sync(); err != nil {
 		return err
 	}
 	if e.gen != "" {
@@ -153,7 +152,7 @@ func (e *emptying) empty() error {
 			return err
 		}
 	}
-	return durable.SyncDir(e.root, ".")
+	return e.root.Sync()
 }
 
 // withoutKeys takes the secret files out of a generation. In one that does not say
@@ -172,7 +171,7 @@ func (e *emptying) withoutKeys(gen string) error {
 			return err
 		}
 	}
-	return durable.SyncDir(dir, ".")
+	return dir.Sync()
 }
 
 // gone makes no error of what was not there.
@@ -185,7 +184,7 @@ func gone(err error) error {
 
 // removeDir takes the empty directory away, through its parent: what is not empty, or
 // was put there in its stead, stays.
-func (s *Store) removeDir(root *os.Root) error {
+func (s *Store) removeDir(root *durable.Dir) error {
 	path, err := filepath.Abs(s.path)
 	if err != nil {
 		return err
@@ -195,12 +194,12 @@ func (s *Store) removeDir(root *os.Root) error {
 		return nil // an empty directory of ours does no harm
 	}
 	defer parent.Close()
-	was, err := root.Stat(".")
+	was, err := root.Stat()
 	if err != nil {
 		return err
 	}
 	is, err := parent.Lstat(filepath.Base(path))
-	if err != nil || !is.IsDir() || !os.SameFile(was, is) {
+	if err != nil || !is.Mode.IsDir() || !was.Same(is) {
 		return nil
 	}
 	err = parent.Remove(filepath.Base(path))
@@ -210,5 +209,5 @@ func (s *Store) removeDir(root *os.Root) error {
 	case err != nil:
 		return fmt.Errorf("cannot be removed: %w", bare(err))
 	}
-	return durable.SyncDir(parent, ".")
+	return parent.Sync()
 }

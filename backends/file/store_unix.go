@@ -5,7 +5,6 @@ package file
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/user"
 	"strconv"
@@ -17,16 +16,18 @@ import (
 const (
 	linksWork = true // a set can be swapped by one rename of a symlink
 	modesWork = true // files have modes and owners
-	noWait    = syscall.O_NONBLOCK
 )
 
-func readLink(root *os.Root, name string) (string, error) { return root.Readlink(name) }
+func readLink(root *durable.Dir, name string) (string, error) { return root.Readlink(name) }
 
 // linkAt is readLink by a path.
 func linkAt(path string) (string, error) { return os.Readlink(path) }
 
-// swap makes a generation the present one with one rename.
-func swap(root *os.Root, gen string) error {
+// swap makes a generation the present one with one rename, or as the first one.
+func swap(root *durable.Dir, gen, old string) error {
+	if old == "" {
+		return root.Symlink(gen, dataLink)
+	}
 	tmp := dataLink + "." + durable.Suffix()
 	if err := root.Symlink(gen, tmp); err != nil {
 		return err
@@ -92,45 +93,43 @@ func parseID(s string) (int, error) {
 	return int(n), err
 }
 
+// given tells whether there is anything to apply.
+func (o owner) given() bool { return o.uid >= 0 || o.gid >= 0 }
+
 func (o owner) apply(f *os.File) error {
-	if o.uid < 0 && o.gid < 0 {
+	if !o.given() {
 		return nil
 	}
 	return f.Chown(o.uid, o.gid)
 }
 
 // ownerOf is whose a file is.
-func ownerOf(info fs.FileInfo) owner {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return owner{-1, -1}
-	}
-	return owner{int(st.Uid), int(st.Gid)}
-}
+func ownerOf(info durable.Info) owner { return owner{info.UID, info.GID} }
 
 // takeAfter gives a file the owner and then the mode of another.
-func takeAfter(f *os.File, other fs.FileInfo) error {
+func takeAfter(f *os.File, other durable.Info) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	if is := ownerOf(other); is != ownerOf(info) {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if is := ownerOf(other); !ok || is != (owner{int(st.Uid), int(st.Gid)}) {
 		if err := is.apply(f); err != nil {
 			return err
 		}
 	}
-	return f.Chmod(other.Mode().Perm())
+	return f.Chmod(other.Mode.Perm())
 }
 
 // owned gives what a file in a generation's directory has to be. As root, in the
 // directory of somebody else's, it has to be theirs: they may have put another's
 // there, by a second name.
-func owned(info fs.FileInfo) func(fs.FileInfo) error {
+func owned(info durable.Info) func(durable.Info) error {
 	whose := ownerOf(info).uid
 	if whose == 0 || os.Geteuid() != 0 {
-		return anyFile
+		return nil
 	}
-	return func(info fs.FileInfo) error {
+	return func(info durable.Info) error {
 		if ownerOf(info).uid != whose {
 			return fmt.Errorf("it belongs to %s, in a directory of %s", userName(ownerOf(info).uid), userName(whose))
 		}

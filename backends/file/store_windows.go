@@ -2,7 +2,6 @@ package file
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -14,18 +13,17 @@ import (
 const (
 	linksWork = false
 	modesWork = false // files inherit the directory's access list
-	noWait    = 0
 )
 
 // readLink reads the plain file that stands for the link.
-func readLink(root *os.Root, name string) (string, error) {
+func readLink(root *durable.Dir, name string) (string, error) {
 	data, err := readFile(root, name, 1<<10)
 	return string(data), err
 }
 
 // linkAt is readLink by a path.
 func linkAt(path string) (string, error) {
-	root, err := os.OpenRoot(filepath.Dir(path))
+	root, err := durable.OpenDir(filepath.Dir(path))
 	if err != nil {
 		return "", err
 	}
@@ -34,9 +32,9 @@ func linkAt(path string) (string, error) {
 }
 
 // swap makes a generation the present one with one rename.
-func swap(root *os.Root, gen string) error {
+func swap(root *durable.Dir, gen, _ string) error {
 	tmp := dataLink + "." + durable.Suffix()
-	if err := durable.Create(root, tmp, []byte(gen), publicMode); err != nil {
+	if err := durable.CreateAll(root, []durable.NewFile{{Name: tmp, Data: []byte(gen), Mode: publicMode}}, nil); err != nil {
 		return err
 	}
 	if err := root.Rename(tmp, dataLink); err != nil {
@@ -57,13 +55,15 @@ func lookupOwner(name, group string) (owner, error) {
 	return owner{-1, -1}, nil
 }
 
+func (owner) given() bool { return false }
+
 func (owner) apply(*os.File) error { return nil }
 
-func ownerOf(fs.FileInfo) owner { return owner{-1, -1} }
+func ownerOf(durable.Info) owner { return owner{-1, -1} }
 
-func takeAfter(*os.File, fs.FileInfo) error { return nil }
+func takeAfter(*os.File, durable.Info) error { return nil }
 
-func owned(fs.FileInfo) func(fs.FileInfo) error { return anyFile }
+func owned(durable.Info) func(durable.Info) error { return nil }
 
 func userName(int) string { return "" }
 

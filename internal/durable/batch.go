@@ -18,16 +18,18 @@ type NewFile struct {
 	Finish func(f *os.File) error
 }
 
-// CreateAll writes files that must not exist yet into a directory under root and
-// syncs them and the directory: with what others have written, where shared is not
-// nil. It hands all of them to the disk before it waits for any, so that a file
+// CreateAll writes files that must not exist yet into a directory and syncs them and
+// the directory: with what others have written, where shared is not nil. It hands all of them to the disk before it waits for any, so that a file
 // system with a journal commits them together. When it fails, what it has made is for
 // the caller to take away.
-func CreateAll(root *os.Root, dir string, files []NewFile, shared *Shared) (err error) {
+func CreateAll(dir *Dir, files []NewFile, shared *Shared) (err error) {
+	named := func(name string, err error) error {
+		return fmt.Errorf("write %s: %w", filepath.Join(dir.Name(), name), bare(err))
+	}
 	if shared != nil {
 		for _, n := range files {
-			if err := n.create(root, dir); err != nil {
-				return fmt.Errorf("write %s: %w", filepath.Join(root.Name(), dir, n.Name), bare(err))
+			if err := dir.create(n); err != nil {
+				return named(n.Name, err)
 			}
 		}
 		return shared.Sync()
@@ -38,11 +40,8 @@ func CreateAll(root *os.Root, dir string, files []NewFile, shared *Shared) (err 
 			err = errors.Join(err, bare(f.Close()))
 		}
 	}()
-	named := func(name string, err error) error {
-		return fmt.Errorf("write %s: %w", filepath.Join(root.Name(), dir, name), bare(err))
-	}
 	for _, n := range files {
-		f, err := root.OpenFile(filepath.Join(dir, n.Name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, n.Mode)
+		f, err := dir.OpenFile(n.Name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, n.Mode)
 		if err != nil {
 			return named(n.Name, err)
 		}
@@ -57,16 +56,44 @@ func CreateAll(root *os.Root, dir string, files []NewFile, shared *Shared) (err 
 			return named(files[i].Name, err)
 		}
 	}
-	return SyncDir(root, dir)
+	return dir.Sync()
 }
 
-// create makes a file, which is synced with others.
-func (n NewFile) create(root *os.Root, dir string) error {
-	f, err := root.OpenFile(filepath.Join(dir, n.Name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, n.Mode)
-	if err != nil {
-		return err
+// createSynced makes a file that must not exist yet, and syncs it; the directory is for
+// the caller to sync. One that could not be written whole is taken away again.
+func (d *Dir) createSynced(n NewFile, shared *Shared) error {
+	if shared == nil {
+		f, err := d.OpenFile(n.Name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, n.Mode)
+		if err != nil {
+			return bare(err)
+		}
+		if err = n.write(f); err == nil {
+			err = f.Sync()
+		}
+		if err = errors.Join(bare(err), bare(f.Close())); err != nil {
+			return errors.Join(err, d.Remove(n.Name))
+		}
+		return nil
 	}
-	return errors.Join(n.write(f), f.Close())
+	err := d.create(n)
+	if errors.Is(err, fs.ErrExist) {
+		return bare(err)
+	}
+	if err == nil {
+		err = shared.Sync()
+	}
+	if err != nil {
+		return errors.Join(bare(err), gone(d.Remove(n.Name)))
+	}
+	return nil
+}
+
+// gone makes no error of what was not there.
+func gone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // write fills a file.

@@ -18,22 +18,23 @@ func credential() []NewFile {
 	}
 }
 
-func openRoot(t *testing.T, dir string) *os.Root {
+func openDir(t *testing.T, path string) *Dir {
 	t.Helper()
-	root, err := os.OpenRoot(dir)
+	dir, err := OpenDir(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { root.Close() })
-	return root
+	t.Cleanup(func() { dir.Close() })
+	return dir
 }
 
 func TestCreateAll(t *testing.T) {
 	dir := t.TempDir()
-	root := openRoot(t, dir)
-	if err := root.Mkdir("set", 0o700); err != nil {
+	set, err := openDir(t, dir).Mkdir("set", 0o700)
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer set.Close()
 	files := credential()
 	var finished *os.File
 	files[1].Finish = func(f *os.File) error {
@@ -44,7 +45,7 @@ func TestCreateAll(t *testing.T) {
 		}
 		return err
 	}
-	if err := CreateAll(root, "set", files, nil); err != nil {
+	if err := CreateAll(set, files, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := names(t, filepath.Join(dir, "set")); len(got) != len(files) {
@@ -61,7 +62,7 @@ func TestCreateAll(t *testing.T) {
 	if _, err := finished.Stat(); !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("a file is left open: %v", err)
 	}
-	if err := CreateAll(root, ".", nil, nil); err != nil {
+	if err := CreateAll(set, nil, nil); err != nil {
 		t.Errorf("no files: %v", err)
 	}
 }
@@ -71,17 +72,16 @@ func TestCreateAll(t *testing.T) {
 func TestCreateAllFails(t *testing.T) {
 	spoiled := errors.New("the owner is unknown")
 	for name, c := range map[string]struct {
-		dir    string
 		change func([]NewFile)
 		at     string // the file that the error names
 		want   error
 	}{
-		"exists":       {".", func(n []NewFile) { n[2].Name = "old" }, "old", fs.ErrExist},
-		"twice":        {".", func(n []NewFile) { n[2].Name = "tls.crt" }, "tls.crt", fs.ErrExist},
-		"no directory": {"missing", func([]NewFile) {}, filepath.Join("missing", "tls.crt"), fs.ErrNotExist},
-		"not finished": {".", func(n []NewFile) { n[1].Finish = func(*os.File) error { return spoiled } }, "tls.key", spoiled},
-		"outside":      {".", func(n []NewFile) { n[0].Name = filepath.Join("..", "x") }, filepath.Join("..", "x"), nil},
-		"no name":      {".", func(n []NewFile) { n[0].Name = "" }, "", nil},
+		"exists":       {func(n []NewFile) { n[2].Name = "old" }, "old", fs.ErrExist},
+		"twice":        {func(n []NewFile) { n[2].Name = "tls.crt" }, "tls.crt", fs.ErrExist},
+		"no directory": {func(n []NewFile) { n[0].Name = "missing/tls.crt" }, filepath.Join("missing", "tls.crt"), fs.ErrNotExist},
+		"not finished": {func(n []NewFile) { n[1].Finish = func(*os.File) error { return spoiled } }, "tls.key", spoiled},
+		"outside":      {func(n []NewFile) { n[0].Name = filepath.Join("..", "x") }, filepath.Join("..", "x"), nil},
+		"no name":      {func(n []NewFile) { n[0].Name = "" }, "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -92,7 +92,7 @@ func TestCreateAllFails(t *testing.T) {
 			var opened []*os.File
 			files[0].Finish = func(f *os.File) error { opened = append(opened, f); return nil }
 			c.change(files)
-			err := CreateAll(openRoot(t, dir), c.dir, files, nil)
+			err := CreateAll(openDir(t, dir), files, nil)
 			if err == nil || c.want != nil && !errors.Is(err, c.want) {
 				t.Fatalf("%v; want %v", err, c.want)
 			}

@@ -3,7 +3,6 @@ package durable
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 )
 
@@ -13,13 +12,12 @@ const mostParents = 64
 // parent is a directory with many in it that are opened one after the other. What is
 // above it, and it, was judged when it was opened.
 type parent struct {
-	root *os.Root // nil where each of those below is judged for itself
-	info fs.FileInfo
+	dir *Dir // nil where each of those below is judged for itself
 }
 
 // OpenRoot is OpenRoot, for directories beside each other: what is above them is
 // judged once.
-func (c *Convoy) OpenRoot(path string, owner Owner) (*os.Root, error) {
+func (c *Convoy) OpenRoot(path string, owner Owner) (*Dir, error) {
 	if up := c.parent(filepath.Dir(path)); up != nil {
 		switch root, err := openBelow(up, filepath.Base(path)); {
 		case err == nil:
@@ -32,7 +30,7 @@ func (c *Convoy) OpenRoot(path string, owner Owner) (*os.Root, error) {
 }
 
 // MakeRoot is MakeRoot, for directories beside each other.
-func (c *Convoy) MakeRoot(path string, mode fs.FileMode, owner Owner) (*os.Root, *Made, error) {
+func (c *Convoy) MakeRoot(path string, mode fs.FileMode, owner Owner) (*Dir, *Made, error) {
 	up := c.parent(filepath.Dir(path))
 	if up == nil {
 		return MakeRoot(path, mode, owner)
@@ -43,8 +41,8 @@ func (c *Convoy) MakeRoot(path string, mode fs.FileMode, owner Owner) (*os.Root,
 		return root, &Made{}, nil
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		if root, err = Mkdir(up, name, mode); err == nil {
-			return root, &Made{all: []made{{parent: up, name: name, kept: true}}}, nil
+		if root, err = up.Mkdir(name, mode); err == nil {
+			return root, &Made{all: []made{{parent: up, name: name, kept: true}}, fresh: true}, nil
 		}
 	}
 	return MakeRoot(path, mode, owner)
@@ -54,55 +52,52 @@ var errElsewhere = errors.New("has to be judged with all that leads to it")
 
 // openBelow opens a directory in one that nobody else can change, if nobody else can
 // change that either.
-func openBelow(up *os.Root, name string) (*os.Root, error) {
-	info, err := up.Lstat(name)
-	if err != nil {
+func openBelow(up *Dir, name string) (*Dir, error) {
+	dir, err := up.Open(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, err
-	}
-	if !info.IsDir() || !ownAlone(info) {
+	case err != nil:
 		return nil, errElsewhere
+	case !ownAlone(dir.info):
+		return nil, errors.Join(errElsewhere, dir.Close())
 	}
-	return OpenDir(up, name)
+	return dir, nil
 }
 
 // parent gives a directory to reach those below it from; nil where they are to be
 // reached by their whole path. One that has been moved or replaced is not used.
-func (c *Convoy) parent(dir string) *os.Root {
+func (c *Convoy) parent(path string) *Dir {
 	if c == nil {
 		return nil
 	}
-	info, err := os.Stat(dir)
-	if err != nil || !info.IsDir() {
+	info, err := stat(path)
+	if err != nil || !info.Mode.IsDir() {
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p, known := c.parents[dir]
+	p, known := c.parents[path]
 	if !known {
 		if c.parents == nil || len(c.parents) == mostParents {
 			return nil
 		}
-		p = newParent(dir)
-		c.parents[dir] = p
+		p = newParent(path)
+		c.parents[path] = p
 	}
-	if p.root == nil || !os.SameFile(info, p.info) {
+	if p.dir == nil || !p.dir.info.Same(info) {
 		return nil
 	}
-	return p.root
+	return p.dir
 }
 
-func newParent(dir string) parent {
-	if !plain(dir) {
+func newParent(path string) parent {
+	if !plain(path) {
 		return parent{}
 	}
-	root, err := os.OpenRoot(dir)
+	dir, err := OpenDir(path)
 	if err != nil {
 		return parent{}
 	}
-	info, err := root.Stat(".")
-	if err != nil {
-		_ = root.Close() // nothing was written through it
-		return parent{}
-	}
-	return parent{root, info}
+	return parent{dir}
 }

@@ -76,13 +76,13 @@ func TestBesideEachOther(t *testing.T) {
 func TestTried(t *testing.T) {
 	ctx, end := Together(t.Context())
 	defer end()
-	c, root := ConvoyOf(ctx), openRoot(t, t.TempDir())
+	c, root := ConvoyOf(ctx), openDir(t, t.TempDir())
 	if c.Tried(root) {
 		t.Error("nothing has been tried")
 	}
 	c.Good(root)
 	first := c.Tried(root)
-	if !first && mayWrite(root) {
+	if !first && root.mayWrite() {
 		t.Error("a trial does not count")
 	}
 	c.Bad()

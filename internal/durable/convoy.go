@@ -37,11 +37,11 @@ func ConvoyOf(ctx context.Context) *Convoy {
 // Join is called before anything is written below a directory. It gives what to wait
 // for, or nil where each file has to be synced for itself: there is no convoy, or the
 // system cannot sync a whole file system and tell what went wrong.
-func (c *Convoy) Join(root *os.Root) *Shared {
+func (c *Convoy) Join(in *Dir) *Shared {
 	if c == nil {
 		return nil
 	}
-	device, ok := deviceOf(root)
+	device, ok := in.device()
 	if !ok {
 		return nil
 	}
@@ -49,7 +49,7 @@ func (c *Convoy) Join(root *os.Root) *Shared {
 	defer c.mu.Unlock()
 	s, known := c.shared[device]
 	if !known && c.shared != nil {
-		s = newShared(root, device)
+		s = newShared(in, device)
 		c.shared[device] = s
 	}
 	if s == nil || s.broken() {
@@ -67,8 +67,8 @@ func (c *Convoy) end() {
 		}
 	}
 	for _, p := range c.parents {
-		if p.root != nil {
-			_ = p.root.Close()
+		if p.dir != nil {
+			_ = p.dir.Close()
 		}
 	}
 	c.shared, c.parents = nil, nil
@@ -88,8 +88,8 @@ type Shared struct {
 }
 
 // newShared opens what the syncs go through; nil where that cannot be had.
-func newShared(root *os.Root, device uint64) *Shared {
-	dir, err := root.Open(".")
+func newShared(in *Dir, device uint64) *Shared {
+	dir, err := in.file()
 	if err != nil {
 		return nil
 	}
@@ -123,9 +123,9 @@ func Gather(waiting func() int, alone, enough int) {
 
 // SyncDir makes the names in a directory durable: with what others have written, or
 // alone where s is nil.
-func (s *Shared) SyncDir(root *os.Root, dir string) error {
+func (s *Shared) SyncDir(dir *Dir) error {
 	if s == nil {
-		return SyncDir(root, dir)
+		return dir.Sync()
 	}
 	return s.Sync()
 }

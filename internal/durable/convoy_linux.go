@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,17 +19,16 @@ const (
 	superBtrfs = 0x9123683e
 )
 
-// deviceOf names the file system of a directory.
-func deviceOf(root *os.Root) (device uint64, ok bool) {
-	info, err := root.Stat(".")
+// device names the file system of a directory.
+func (d *Dir) device() (device uint64, ok bool) { return d.info.id.dev, true }
+
+// file is the directory, opened once more.
+func (d *Dir) file() (*os.File, error) {
+	fd, err := unix.Openat(d.fd, ".", openDirFlags, 0)
 	if err != nil {
-		return 0, false
+		return nil, &fs.PathError{Op: "open", Path: d.path, Err: err}
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return 0, false
-	}
-	return uint64(st.Dev), true //nolint:unconvert // not of that type on every system
+	return os.NewFile(uintptr(fd), d.path), nil
 }
 
 // syncsWhole tells whether the file system of an open directory can be synced as a
@@ -114,11 +112,6 @@ func syncTogether(files []*os.File) (whole bool, err error) {
 
 // mayWrite tells whether the modes of a directory, and its file system, let this process
 // make names in it.
-func mayWrite(root *os.Root) bool {
-	d, err := root.Open(".")
-	if err != nil {
-		return false
-	}
-	defer d.Close()
-	return unix.Faccessat(int(d.Fd()), ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS) == nil
+func (d *Dir) mayWrite() bool {
+	return unix.Faccessat(d.fd, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS) == nil
 }

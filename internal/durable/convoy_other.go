@@ -7,8 +7,10 @@ import (
 	"os"
 )
 
-// deviceOf: here each file is synced for itself.
-func deviceOf(*os.Root) (device uint64, ok bool) { return 0, false }
+// device: here each file is synced for itself.
+func (d *Dir) device() (device uint64, ok bool) { return 0, false }
+
+func (d *Dir) file() (*os.File, error) { return nil, errors.ErrUnsupported }
 
 func syncsWhole(*os.File, uint64) bool { return false }
 
@@ -16,4 +18,4 @@ func syncWhole(*os.File) error { return errors.ErrUnsupported }
 
 func syncTogether([]*os.File) (whole bool, err error) { return false, nil }
 
-func mayWrite(*os.Root) bool { return false }
+func (d *Dir) mayWrite() bool { return false }

@@ -66,7 +66,7 @@ func TestSharedSyncTellsEverybody(t *testing.T) {
 }
 
 func TestConvoyJoin(t *testing.T) {
-	root := openRoot(t, t.TempDir())
+	root := openDir(t, t.TempDir())
 	if s := ConvoyOf(t.Context()).Join(root); s != nil {
 		t.Error("there is a convoy in a context without one")
 	}
@@ -78,14 +78,14 @@ func TestConvoyJoin(t *testing.T) {
 	if again := ConvoyOf(ctx).Join(root); again != s {
 		t.Error("two directories of one file system do not wait together")
 	}
-	if err := CreateAll(root, ".", []NewFile{{Name: "key", Data: []byte("k"), Mode: 0o600}}, s); err != nil {
+	if err := CreateAll(root, []NewFile{{Name: "key", Data: []byte("k"), Mode: 0o600}}, s); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(filepath.Join(root.Name(), "key")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
 	s.sync = func(*os.File) error { return errors.New("lost") }
-	if err := CreateAll(root, ".", []NewFile{{Name: "other", Mode: 0o600}}, s); err == nil {
+	if err := CreateAll(root, []NewFile{{Name: "other", Mode: 0o600}}, s); err == nil {
 		t.Error("what was lost is told of as written")
 	}
 	if ConvoyOf(ctx).Join(root) != nil {

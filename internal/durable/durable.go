@@ -23,34 +23,34 @@ func WriteFile(name string, data []byte, mode fs.FileMode) error {
 // WriteFile is WriteFile, with what others write.
 func (c *Convoy) WriteFile(name string, data []byte, mode fs.FileMode) error {
 	dir, base := filepath.Split(name)
-	root, err := os.OpenRoot(filepath.Clean(dir))
+	in, err := OpenDir(filepath.Clean(dir))
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer in.Close()
 	tmp := ".new-" + Suffix()
-	shared := c.Join(root)
-	if err := create(root, tmp, data, mode, shared); err != nil {
+	shared := c.Join(in)
+	if err := in.createSynced(NewFile{Name: tmp, Data: data, Mode: mode}, shared); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
-	if err := root.Rename(tmp, base); err != nil {
-		return errors.Join(fmt.Errorf("replace %s: %w", name, bare(err)), root.Remove(tmp))
+	if err := in.Rename(tmp, base); err != nil {
+		return errors.Join(fmt.Errorf("replace %s: %w", name, bare(err)), in.Remove(tmp))
 	}
-	return shared.SyncDir(root, ".")
+	return shared.SyncDir(in)
 }
 
 // Create writes a file that must not exist yet and syncs it; the directory that
 // holds it is for the caller to sync. A file that could not be written whole is
 // taken away again.
 func Create(root *os.Root, name string, data []byte, mode fs.FileMode) error {
-	if err := create(root, name, data, mode, nil); err != nil {
+	if err := create(root, name, data, mode); err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Join(root.Name(), name), err)
 	}
 	return nil
 }
 
 // create is Create; its error is for the caller to name the file in.
-func create(root *os.Root, name string, data []byte, mode fs.FileMode, shared *Shared) (err error) {
+func create(root *os.Root, name string, data []byte, mode fs.FileMode) (err error) {
 	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return bare(err)
@@ -60,7 +60,7 @@ func create(root *os.Root, name string, data []byte, mode fs.FileMode, shared *S
 			err = errors.Join(err, root.Remove(name))
 		}
 	}()
-	if err := writeSync(f, data, mode, shared); err != nil {
+	if err := writeSync(f, data, mode); err != nil {
 		return errors.Join(bare(err), f.Close())
 	}
 	return bare(f.Close())
@@ -77,7 +77,7 @@ func bare(err error) error {
 	return err
 }
 
-func writeSync(f *os.File, data []byte, mode fs.FileMode, shared *Shared) error {
+func writeSync(f *os.File, data []byte, mode fs.FileMode) error {
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
@@ -85,20 +85,7 @@ func writeSync(f *os.File, data []byte, mode fs.FileMode, shared *Shared) error 
 	if err := chmod(f, mode); err != nil {
 		return err
 	}
-	if shared != nil {
-		return shared.Sync()
-	}
 	return f.Sync()
-}
-
-// OpenDir opens a directory under root. What is none is refused, and not waited
-// for: a pipe would be.
-func OpenDir(root *os.Root, name string) (*os.Root, error) {
-	dir, err := root.OpenRoot(name + "/.")
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: filepath.Join(root.Name(), name), Err: bare(err)}
-	}
-	return dir, nil
 }
 
 // SyncDir makes the names in a directory under root durable.

@@ -54,11 +54,14 @@ func again(t *testing.T, role, dir string) {
 	}
 }
 
-// locks are the three ways to take one, each on a file or directory of its own.
+// locks are the ways to take one, each on a file, a part of one, or a directory of its own.
 func locks(dir string) map[string]func(context.Context) (*Lock, error) {
+	var one Locks
 	return map[string]func(context.Context) (*Lock, error){
-		"Acquire":    func(ctx context.Context) (*Lock, error) { return Acquire(ctx, filepath.Join(dir, "lock")) },
-		"AcquireDir": func(ctx context.Context) (*Lock, error) { return AcquireDir(ctx, dir) },
+		"Acquire":       func(ctx context.Context) (*Lock, error) { return Acquire(ctx, filepath.Join(dir, "lock")) },
+		"AcquireDir":    func(ctx context.Context) (*Lock, error) { return AcquireDir(ctx, dir) },
+		"Locks":         func(ctx context.Context) (*Lock, error) { return one.Acquire(ctx, dir, "one") },
+		"other's Locks": func(ctx context.Context) (*Lock, error) { return new(Locks).Acquire(ctx, dir, "others") },
 		"AcquireFile": func(ctx context.Context) (*Lock, error) {
 			f, err := os.OpenFile(filepath.Join(dir, "file"), os.O_RDWR|os.O_CREATE, 0o600)
 			if err != nil {
@@ -198,6 +201,12 @@ func hold(t *testing.T) {
 	if _, err := AcquireDir(t.Context(), "."); err != nil {
 		t.Fatal(err)
 	}
+	var mine Locks
+	for _, name := range []string{"one", "others"} {
+		if _, err := mine.Acquire(t.Context(), ".", name); err != nil {
+			t.Fatal(err)
+		}
+	}
 	fmt.Println("held")
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	// It ends without releasing anything.
@@ -254,11 +263,20 @@ func TestLockOfTheDead(t *testing.T) {
 	}
 }
 
-// count adds to a number in a file, many times, reading and writing it under the lock.
+// count adds to a number in a file, many times, reading and writing it under the lock:
+// first of a file's, and then of a part of one's.
 func count(t *testing.T, dir string) {
 	name := filepath.Join(dir, "number")
-	for range 20 {
-		lock, err := Acquire(t.Context(), filepath.Join(dir, "lock"))
+	var parts Locks
+	for i := range 40 {
+		var lock *Lock
+		var err error
+		if i < 20 {
+			lock, err = Acquire(t.Context(), filepath.Join(dir, "lock"))
+		} else {
+			name = filepath.Join(dir, "number2")
+			lock, err = parts.Acquire(t.Context(), dir, "number")
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -277,8 +295,10 @@ func count(t *testing.T, dir string) {
 
 func TestLockBetweenProcesses(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "number"), []byte("0"), 0o600); err != nil {
-		t.Fatal(err)
+	for _, n := range []string{"number", "number2"} {
+		if err := os.WriteFile(filepath.Join(dir, n), []byte("0"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var all sync.WaitGroup
 	for range 4 {
@@ -286,7 +306,57 @@ func TestLockBetweenProcesses(t *testing.T) {
 	}
 	count(t, dir)
 	all.Wait()
-	if got := read(t, filepath.Join(dir, "number")); got != "100" {
-		t.Errorf("five processes counted to %s; want 100", got)
+	for _, n := range []string{"number", "number2"} {
+		if got := read(t, filepath.Join(dir, n)); got != "100" {
+			t.Errorf("five processes counted to %s in %s; want 100", got, n)
+		}
+	}
+}
+
+// Each name has a lock of its own, of many names no file is left for each, and who comes
+// after the files were taken away excludes whoever comes then.
+func TestLocksByName(t *testing.T) {
+	dir := t.TempDir()
+	var here, there Locks
+	if _, err := here.Acquire(t.Context(), filepath.Join(dir, "missing"), "a"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("in a missing directory: %v; want fs.ErrNotExist", err)
+	}
+	for n := range 200 {
+		lock, err := here.Acquire(t.Context(), dir, fmt.Sprint(n))
+		if err != nil {
+			t.Fatalf("the name %d, while others are held: %v", n, err)
+		}
+		defer lock.Release()
+	}
+	if got := names(t, dir); partsWork && len(got) > 16 {
+		t.Errorf("%d files for 200 locks", len(got))
+	}
+	first, err := here.Acquire(t.Context(), dir, "first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Release(); err != nil {
+		t.Error(err)
+	}
+	if err := first.Release(); err == nil {
+		t.Error("a lock that is not held is released")
+	}
+	if !partsWork {
+		return
+	}
+	for _, name := range names(t, dir) {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now, err := here.Acquire(t.Context(), dir, "first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer now.Release()
+	brief, stop := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer stop()
+	if _, err := there.Acquire(brief, dir, "first"); !errors.Is(err, ErrLocked) {
+		t.Errorf("the files were replaced, and it is held: %v; want ErrLocked", err)
 	}
 }

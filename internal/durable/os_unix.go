@@ -13,21 +13,29 @@ import (
 func chmod(f *os.File, mode fs.FileMode) error { return f.Chmod(mode) }
 
 func syncDir(d *os.File) error {
-	err := d.Sync()
-	// Some file systems cannot sync a directory and say so; there is nothing else to do then.
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) {
-		return nil
+	if err := d.Sync(); !cannotSync(err) {
+		return err
 	}
-	return err
+	return nil
 }
+
+// cannotSync is what some file systems say of a directory; there is nothing else to do then.
+func cannotSync(err error) bool { return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) }
 
 func openDirLock(dir string) (*os.File, error) { return os.Open(dir) }
 
-func openRootLock(root *os.Root) (*os.File, error) { return root.Open(".") }
+// lock is on the directory's own descriptor.
+func (d *Dir) lock() (try func() (bool, error), release func() error, err error) {
+	return func() (bool, error) { return tryFlock(d.fd) }, func() error {
+		return retry(func() error { return unix.Flock(d.fd, unix.LOCK_UN) })
+	}, nil
+}
 
-func tryLock(f *os.File) (bool, error) {
+func tryLock(f *os.File) (bool, error) { return tryFlock(int(f.Fd())) }
+
+func tryFlock(fd int) (bool, error) {
 	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
 		switch {
 		case err == nil:
 			return true, nil

@@ -19,8 +19,13 @@ func openDirLock(dir string) (*os.File, error) {
 	return os.OpenFile(filepath.Join(dir, "..lock"), os.O_RDWR|os.O_CREATE, 0o600)
 }
 
-func openRootLock(root *os.Root) (*os.File, error) {
-	return root.OpenFile("..lock", os.O_RDWR|os.O_CREATE, 0o600)
+// lock is on a file of its own in the directory.
+func (d *Dir) lock() (try func() (bool, error), release func() error, err error) {
+	f, err := d.OpenFile("..lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	return func() (bool, error) { return tryLock(f) }, f.Close, nil
 }
 
 // tryLock locks one byte far behind the end of the file: a Windows lock would keep

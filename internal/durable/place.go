@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 )
@@ -41,12 +40,12 @@ func (e *UntrustedError) Is(target error) bool { return target == fs.ErrPermissi
 // the first directory that is owner's, which only they may write, all that
 // follows is in their hands: it has to be theirs or root's, and no link is
 // followed. What is not so is an *UntrustedError.
-func OpenRoot(path string, owner Owner) (*os.Root, error) { return openTrusted(path, owner, false) }
+func OpenRoot(path string, owner Owner) (*Dir, error) { return openTrusted(path, owner, false) }
 
 // OpenAbove opens the nearest directory over a path that is there, as OpenRoot
 // does, but for one that everybody may write: what is made in such a one cannot be
 // moved by others. It gives the names that are missing below it, from there on.
-func OpenAbove(path string, owner Owner) (root *os.Root, missing []string, err error) {
+func OpenAbove(path string, owner Owner) (root *Dir, missing []string, err error) {
 	for dir := filepath.Clean(path); ; {
 		up := filepath.Dir(dir)
 		missing = append(missing, filepath.Base(dir))
@@ -61,17 +60,20 @@ func OpenAbove(path string, owner Owner) (root *os.Root, missing []string, err e
 
 // Made are directories that MakeRoot had to make, to be settled by Sync or Undo,
 // and closed. The zero value is none.
-type Made struct{ all []made }
+type Made struct {
+	all   []made
+	fresh bool // the last one is of our making
+}
 
 type made struct {
-	parent *os.Root
+	parent *Dir
 	name   string
 	kept   bool // the parent is another's to close
 }
 
 // MakeRoot is OpenRoot on a directory that it makes, with its missing parents and
 // with that mode whatever the umask, if it is not there.
-func MakeRoot(path string, mode fs.FileMode, owner Owner) (*os.Root, *Made, error) {
+func MakeRoot(path string, mode fs.FileMode, owner Owner) (*Dir, *Made, error) {
 	m := &Made{}
 	root, err := OpenRoot(path, owner)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -90,53 +92,38 @@ func MakeRoot(path string, mode fs.FileMode, owner Owner) (*os.Root, *Made, erro
 }
 
 // make makes a directory in a parent, which it takes care of from then on.
-func (m *Made) make(parent *os.Root, name string, mode fs.FileMode) (*os.Root, error) {
-	root, err := Mkdir(parent, name, mode)
+func (m *Made) make(parent *Dir, name string, mode fs.FileMode) (*Dir, error) {
+	root, err := parent.Mkdir(name, mode)
 	switch {
 	case err == nil:
-		m.all = append(m.all, made{parent: parent, name: name})
+		m.all, m.fresh = append(m.all, made{parent: parent, name: name}), true
 		return root, nil
 	case !errors.Is(err, fs.ErrExist):
 		return nil, errors.Join(err, parent.Close())
 	}
+	m.fresh = false
 	defer parent.Close()
 	// Made by another in the meantime.
-	if root, err = OpenDir(parent, name); errors.Is(err, fs.ErrNotExist) {
-		return nil, &fs.PathError{Op: "mkdir", Path: filepath.Join(parent.Name(), name), Err: errors.New("there is a link of that name that leads nowhere")}
-	}
-	if err != nil {
+	if root, err = parent.Open(name); err != nil {
+		if info, err := parent.Lstat(name); err == nil && info.Mode&fs.ModeSymlink != 0 {
+			return nil, &fs.PathError{Op: "mkdir", Path: filepath.Join(parent.Name(), name), Err: errors.New("there is a link of that name, and no directory")}
+		}
 		return nil, err
 	}
-	if err := settle(root, 0); err != nil {
+	if err := root.settle(0); err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
 	return root, nil
 }
 
-// Mkdir makes a directory under root, with that mode whatever the umask, and opens
-// it. For a process of root's, another's that was put in its place is refused.
-func Mkdir(root *os.Root, name string, mode fs.FileMode) (*os.Root, error) {
-	if err := root.Mkdir(name, mode); err != nil {
-		return nil, &fs.PathError{Op: "mkdir", Path: filepath.Join(root.Name(), name), Err: bare(err)}
-	}
-	dir, err := OpenDir(root, name)
-	if err == nil {
-		if err = settle(dir, mode); err == nil {
-			return dir, nil
-		}
-		err = errors.Join(err, dir.Close())
-	}
-	return nil, errors.Join(err, root.Remove(name))
-}
-
 // New tells whether the directory itself was made: there was nothing in it.
-func (m *Made) New() bool { return len(m.all) > 0 }
+func (m *Made) New() bool { return m.fresh }
 
 // Sync makes the new directories durable under their names.
 func (m *Made) Sync() error {
 	var errs []error
 	for _, d := range m.all {
-		errs = append(errs, SyncDir(d.parent, "."))
+		errs = append(errs, d.parent.Sync())
 	}
 	return errors.Join(errs...)
 }

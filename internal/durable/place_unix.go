@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,9 +40,9 @@ func Trusted(path string, uid int) error {
 	return nil
 }
 
-func openTrusted(path string, owner Owner, parent bool) (*os.Root, error) {
+func openTrusted(path string, owner Owner, parent bool) (*Dir, error) {
 	if os.Geteuid() != 0 || plainlyRoots(path) {
-		return os.OpenRoot(path)
+		return OpenDir(path)
 	}
 	w := &walker{owner: owner, fd: -1}
 	defer w.close()
@@ -55,19 +54,15 @@ func openTrusted(path string, owner Owner, parent bool) (*os.Root, error) {
 	}
 	// It is opened by its name, and so that a pipe is not waited for: what was looked
 	// at has to be what was opened.
-	root, err := os.OpenRoot(path + "/.")
+	root, err := OpenDir(path + "/.")
 	if err != nil {
 		return nil, err
-	}
-	info, err := root.Stat(".")
-	if err != nil {
-		return nil, errors.Join(err, root.Close())
 	}
 	var seen unix.Stat_t
 	if err := unix.Fstat(w.fd, &seen); err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); !ok || uint64(st.Dev) != uint64(seen.Dev) || uint64(st.Ino) != uint64(seen.Ino) { //nolint:unconvert // the types differ by system
+	if !root.info.Same(infoOf(&seen)) {
 		return nil, errors.Join(&UntrustedError{path, "was replaced while it was opened"}, root.Close())
 	}
 	return root, nil
@@ -97,9 +92,8 @@ func plainlyRoots(path string) bool {
 func plain(path string) bool { return os.Geteuid() != 0 || plainlyRoots(path) }
 
 // ownAlone is plain of a directory in one that is.
-func ownAlone(info fs.FileInfo) bool {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	return os.Geteuid() != 0 || ok && st.Uid == 0 && info.Mode()&(writeGroup|writeAll) == 0
+func ownAlone(info Info) bool {
+	return os.Geteuid() != 0 || info.UID == 0 && info.Mode&(writeGroup|writeAll) == 0
 }
 
 // rootsAlone is plainlyRoots of a clean absolute path.
@@ -268,31 +262,4 @@ func groupName(gid int) string {
 		return g.Name
 	}
 	return strconv.Itoa(gid)
-}
-
-// settle gives a directory that was just made its mode, which the umask may have
-// cut below what readers need; a mode of zero leaves it. As root, another's is
-// refused: it was put in the place of ours.
-func settle(root *os.Root, mode fs.FileMode) error {
-	info, err := root.Stat(".")
-	if err != nil {
-		return err
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if os.Geteuid() == 0 && (!ok || st.Uid != 0) {
-		return &UntrustedError{filepath.Clean(root.Name()), "was replaced while it was made"}
-	}
-	if mode == 0 || info.Mode().Perm() == mode {
-		return nil
-	}
-	return chmodDir(root, mode)
-}
-
-func chmodDir(root *os.Root, mode fs.FileMode) error {
-	d, err := root.Open(".")
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Chmod(mode)
 }

@@ -1,18 +1,16 @@
 package durable
 
-import "os"
-
 // mostTried is for how many directories one trial of their file system counts.
 const mostTried = 500
 
 // Tried tells whether a directory needs no trial of its own before something is written
 // there: one on the same file system went well a moment ago, and this one may be
 // written as far as its modes say.
-func (c *Convoy) Tried(root *os.Root) bool {
+func (c *Convoy) Tried(in *Dir) bool {
 	if c == nil {
 		return false
 	}
-	device, ok := deviceOf(root)
+	device, ok := in.device()
 	if !ok {
 		return false
 	}
@@ -22,15 +20,15 @@ func (c *Convoy) Tried(root *os.Root) bool {
 		c.tried[device]--
 	}
 	c.mu.Unlock()
-	return left > 0 && mayWrite(root)
+	return left > 0 && in.mayWrite()
 }
 
 // Good notes a trial that went well.
-func (c *Convoy) Good(root *os.Root) {
+func (c *Convoy) Good(in *Dir) {
 	if c == nil {
 		return
 	}
-	device, ok := deviceOf(root)
+	device, ok := in.device()
 	if !ok {
 		return
 	}
