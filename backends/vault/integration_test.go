@@ -55,6 +55,7 @@ func TestIntegrationVault(t *testing.T) {
 	t.Run("CAs", func(t *testing.T) { cas(t, s) })
 	t.Run("ways in", func(t *testing.T) { waysIn(t, s) })
 	t.Run("check", func(t *testing.T) { examined(t, s) })
+	t.Run("suggested", func(t *testing.T) { suggested(t, s) })
 }
 
 func liveOrder(t *testing.T, life time.Duration) issue.Order {

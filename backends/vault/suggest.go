@@ -135,6 +135,14 @@ func policyText(paths []rule) string {
 func asTerraform(a *Authority, role []setting, paths []rule) string {
 	var b strings.Builder
 	label := strings.NewReplacer(".", "_", ":", "_", "@", "_", "+", "_").Replace(a.settings.Role)
+	if label[0] >= '0' && label[0] <= '9' {
+		label = "_" + label // else it is no name there
+	}
+	for _, s := range role {
+		if s.value == false && (s.name == "server_flag" || s.name == "client_flag") {
+			fmt.Fprintf(&b, "# Terraform's provider does not send %s=false (its issue 1932); afterwards:\n# %s\n", s.name, a.patch(s.name+"=false"))
+		}
+	}
 	fmt.Fprintf(&b, "resource \"vault_pki_secret_backend_role\" %q {\n", label)
 	width := len("backend")
 	for _, s := range role {
