@@ -34,6 +34,8 @@ type Memory interface {
 // memo is the journal of one target: what was begun and is not finished, and what
 // keeps failing. A target with nothing pending has none.
 type memo struct {
+	kept bool // there is something to be taken away, once it is empty
+
 	Schema string `json:"schema"`
 	Target string `json:"target"`
 	// Reason and Begun say why and when the work in hand was begun.
@@ -126,6 +128,7 @@ func (r *Renewer) recall(ctx context.Context, t *Target) (*memo, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
 	}
+	m.kept = true
 	if err != nil {
 		return nil, fmt.Errorf("read %w of %s: %w", ErrJournal, t.Name, err)
 	}
@@ -161,6 +164,9 @@ func (r *Renewer) remember(ctx context.Context, t *Target, m *memo) error {
 	// What was begun is written down although the caller is in a hurry to stop.
 	ctx = context.WithoutCancel(ctx)
 	if m.empty() {
+		if !m.kept {
+			return nil
+		}
 		return r.Memory.Remove(ctx, t.key())
 	}
 	if m.held != nil {
@@ -173,6 +179,7 @@ func (r *Renewer) remember(ctx context.Context, t *Target, m *memo) error {
 	if err != nil {
 		return err
 	}
+	m.kept = true // also where it is not known whether it was written
 	if err := r.Memory.Write(ctx, t.key(), append(data, '\n')); err != nil {
 		return fmt.Errorf("write the journal of %s: %w", t.Name, err)
 	}
@@ -258,5 +265,5 @@ func (m *memo) succeeded() { m.Problem, m.Failures, m.Since, m.Next = "", 0, tim
 
 // forget drops the work in hand, and keeps what is remembered of failures.
 func (m *memo) forget() {
-	*m = memo{Schema: m.Schema, Target: m.Target, Problem: m.Problem, Since: m.Since, Failures: m.Failures, Next: m.Next}
+	*m = memo{kept: m.kept, Schema: m.Schema, Target: m.Target, Problem: m.Problem, Since: m.Since, Failures: m.Failures, Next: m.Next}
 }

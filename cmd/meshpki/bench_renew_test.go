@@ -53,18 +53,58 @@ func TestBenchRenewal(t *testing.T) {
 	b.ratio("  the same in CPU time", pass.cpu, bare.cpu, "")
 	b.row("  peak memory", fmt.Sprintf("%.0f MB", b.peak(renew)), "at most 300 MB")
 
-	var above spent
-	for i := range 3 {
-		wall, cpu := b.quiet(renew)
-		must(b.t, os.Remove(filepath.Join(b.service(n/2+i), "..data", "ca.crt")))
-		must(b.t, os.Remove(filepath.Join(b.service(n/2+i), "..data", "tls.key")))
-		oneWall, oneCPU := b.once(renew)
-		above.add(oneWall-wall, oneCPU-cpu)
+	var last []float64
+	for i := range 5 {
+		b.spoil(n/2 + i)
+		b.once(renew)
+		last = append(last, b.sinceLock(n/2+i))
 	}
-	b.row("one due among them, above the pass before", above.String(), "at most 50 ms")
+	b.row("one due among them: from its lock, behind all looks, to the end of the process", ms(median(last)), "at most 50 ms")
 	b.fromManifest(n)
 	b.renewMany()
+	b.oneOfFew()
 	b.print(3)
+}
+
+// spoil makes a service due.
+func (b *bench) spoil(i int) {
+	b.t.Helper()
+	must(b.t, os.Remove(filepath.Join(b.service(i), "..data", "ca.crt")))
+	must(b.t, os.Remove(filepath.Join(b.service(i), "..data", "tls.key")))
+}
+
+// sinceLock is how long ago a service was first locked. A pass locks what is due, once it
+// has looked at everything: then the lock's file is made, and stays. Two differences of
+// passes that take seconds would not show what one renewal takes; this does, and the end
+// of the pass with it, which one that finds nothing due has as well.
+func (b *bench) sinceLock(i int) float64 {
+	b.t.Helper()
+	now := time.Now()
+	info, err := os.Stat(filepath.Join(b.file("pki"), "cache", "locks", "default."+filepath.Base(b.service(i))+".lock"))
+	must(b.t, err)
+	return milliseconds(now.Sub(info.ModTime()))
+}
+
+// few is how many services there are where a pass is short beside one renewal.
+const few = 1000
+
+// oneOfFew compares passes over few services, in pairs, one of which has one due.
+func (b *bench) oneOfFew() {
+	b.t.Helper()
+	must(b.t, os.Rename(filepath.Join(b.file("pki"), "services"), b.file("renewed")))
+	b.plant(few)
+	renew := b.meshpki("renew")(0)
+	b.once(renew)
+	var pass, above spent
+	for i := range rounds {
+		wall, cpu := b.quiet(renew)
+		b.spoil(i)
+		oneWall, oneCPU := b.once(renew)
+		pass.add(wall, cpu)
+		above.add(oneWall-wall, oneCPU-cpu)
+	}
+	b.row(fmt.Sprintf("renew over %d fresh services, median of %d", few, rounds), pass.String(), "")
+	b.row("  one due among them, above the pass before, median of pairs", above.String(), "at most 50 ms")
 }
 
 // renewMany has many services renewed at once, and a bare loop do the same without
