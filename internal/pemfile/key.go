@@ -2,6 +2,8 @@ package pemfile
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -9,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.step.sm/crypto/pemutil"
 )
@@ -77,6 +80,31 @@ func ParseKeyDER(der []byte) (crypto.Signer, error) {
 		return key, nil
 	}
 	return nil, errors.New("a private key in no form known here (PKCS#8, SEC 1, PKCS#1), or corrupt")
+}
+
+// PKCS#8 of EC keys (RFC 5958, Section 2; RFC 5915, Section 3), up to the private number,
+// and from there to the public point.
+const (
+	keyP256   = "\x30\x81\x87\x02\x01\x00\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x04\x6d\x30\x6b\x02\x01\x01\x04\x20"
+	pointP256 = "\xa1\x44\x03\x42\x00"
+)
+
+// marshalKey is x509.MarshalPKCS8PrivateKey, which takes several times as long for the
+// keys that are made by the thousand.
+func marshalKey(key crypto.Signer) ([]byte, error) {
+	k, ok := key.(*ecdsa.PrivateKey)
+	if !ok || k.Curve != elliptic.P256() {
+		return x509.MarshalPKCS8PrivateKey(key)
+	}
+	secret, err := k.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	point, err := k.PublicKey.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat([]byte(keyP256), secret, []byte(pointP256), point), nil
 }
 
 func decryptKey(block *pem.Block, passphrase func() ([]byte, error)) (crypto.Signer, error) {

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -80,14 +79,14 @@ func CertificatesBy(data []byte, parse func(der []byte) (*x509.Certificate, erro
 	var certs []*x509.Certificate
 	rest := data
 	for {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
+		kind, der, behind, ok := next(rest)
+		if !ok {
 			break
 		}
-		if block.Type != TypeCertificate {
+		if rest = behind; kind != TypeCertificate {
 			continue
 		}
-		cert, err := parse(block.Bytes)
+		cert, err := parse(der)
 		if err != nil {
 			return nil, fmt.Errorf("certificate %d, at line %d: %w", len(certs)+1, lastBegin(data[:len(data)-len(rest)]), err)
 		}
@@ -109,19 +108,22 @@ func lastBegin(text []byte) int {
 // with one line feed behind the last and nothing after it: some consumers take
 // any byte behind the last END line for an error.
 func EncodeCertificates(certs ...*x509.Certificate) []byte {
-	var out bytes.Buffer
+	size := 0
 	for _, c := range certs {
-		// A bytes.Buffer does not fail.
-		_ = pem.Encode(&out, &pem.Block{Type: TypeCertificate, Bytes: c.Raw})
+		size += blockSize(TypeCertificate, len(c.Raw))
 	}
-	return out.Bytes()
+	out := make([]byte, 0, size)
+	for _, c := range certs {
+		out = appendBlock(out, TypeCertificate, c.Raw)
+	}
+	return out
 }
 
 // EncodeKey gives a private key as PKCS#8 PEM (RFC 5958).
 func EncodeKey(key crypto.Signer) ([]byte, error) {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	der, err := marshalKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("encode private key: %w", err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: TypeKey, Bytes: der}), nil
+	return appendBlock(make([]byte, 0, blockSize(TypeKey, len(der))), TypeKey, der), nil
 }
