@@ -165,6 +165,9 @@ func judge(issuer *x509.Certificate, n Name) error {
 	case CommonName:
 		// Verifiers that find no DNS name may take the common name for one, even one
 		// of digits and dots.
+		if len(issuer.PermittedDNSDomains)+len(issuer.ExcludedDNSDomains) == 0 {
+			break
+		}
 		if _, err := netip.ParseAddr(n.Value); err == nil || dnsProblem(n.Value) == "" {
 			why = subtrees(issuer.PermittedDNSDomains, issuer.ExcludedDNSDomains, n.Value, permitsDNS, excludesDNS)
 		}

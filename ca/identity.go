@@ -128,6 +128,9 @@ func (id Identity) SPIFFEID() spiffeid.ID { return id.svid }
 // Subject is the distinguished name, empty where the names say it all.
 func (id Identity) Subject() pkix.RDNSequence { return cloneSubject(id.subject) }
 
+// SubjectDER is the distinguished name as it is certified (RFC 5280, Section 4.1.2.6).
+func (id Identity) SubjectDER() ([]byte, error) { return encodeSubject(id.subject) }
+
 // DNS are the DNS names, in the order that they were given.
 func (id Identity) DNS() []string { return slices.Clone(id.dns) }
 

@@ -286,7 +286,7 @@ func FuzzNewIdentity(f *testing.F) {
 			f.Add(string(kind), s)
 		}
 	}
-	issuer := newIssuer(f)
+	issuer := here(f, ECP256)
 	csr := csrOf(f, must(NewKey(ECP256)))
 	f.Fuzz(func(t *testing.T, kind, s string) {
 		id, err := NewIdentity(namesOf(NameType(kind), s))

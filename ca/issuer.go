@@ -132,7 +132,7 @@ func (i *Issuer) IssueKey(ctx context.Context, pub crypto.PublicKey, req Request
 	if err := CheckKey(pub); err != nil {
 		return nil, err
 	}
-	spki, err := x509.MarshalPKIXPublicKey(pub)
+	spki, err := publicKeyInfo(pub)
 	if err != nil {
 		return nil, fmt.Errorf("the public key: %w", err)
 	}
@@ -282,6 +282,9 @@ func (i *Issuer) checkRevoked(ctx context.Context, csr *x509.CertificateRequest)
 			return &Refusal{"signing with " + caName(i.Certificate), fmt.Sprintf("%s was revoked on %s (%s)",
 				caName(c), e.At.UTC().Format(time.DateOnly), e.Reason), "RFC 5280, Section 6.1.3"}
 		}
+	}
+	if len(revoked.keys) == 0 {
+		return nil
 	}
 	if e, ok := revoked.Key(KeyFingerprint(csr.RawSubjectPublicKeyInfo)); ok {
 		return &Refusal{"this key", "it was revoked as compromised on " + e.At.UTC().Format(time.DateOnly), "RFC 5280, Section 5.3.1"}

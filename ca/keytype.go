@@ -83,6 +83,12 @@ func NewKey(kt KeyType) (crypto.Signer, error) {
 func KeyTypeOf(pub crypto.PublicKey) KeyType {
 	switch k := pub.(type) {
 	case *ecdsa.PublicKey:
+		switch k.Curve {
+		case elliptic.P256():
+			return ECP256
+		case elliptic.P384():
+			return ECP384
+		}
 		return KeyType("ec-" + strings.ToLower(strings.Replace(k.Curve.Params().Name, "-", "", 1)))
 	case *rsa.PublicKey:
 		return KeyType(fmt.Sprintf("rsa-%d", k.N.BitLen()))

@@ -154,6 +154,9 @@ func (r *Revoked) Len() int { return len(r.certificates) }
 
 // Certificate finds the revocation of a certificate.
 func (r *Revoked) Certificate(c *x509.Certificate) (Entry, bool) {
+	if len(r.certificates) == 0 {
+		return Entry{}, false
+	}
 	e, ok := r.certificates[hex.EncodeToString(c.AuthorityKeyId)+"/"+FormatSerial(c.SerialNumber)]
 	return e, ok
 }

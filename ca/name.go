@@ -35,8 +35,10 @@ func dnsProblem(s string) string {
 			return "is no host name: labels of 1 to 63 letters, digits and '-' are (RFC 1123, Section 2.1)"
 		}
 	}
-	if _, err := netip.ParseAddr(s); err == nil {
-		return "is an address; ask for it as one"
+	if last := s[len(s)-1]; '0' <= last && last <= '9' { // as in every address of IPv4
+		if _, err := netip.ParseAddr(s); err == nil {
+			return "is an address; ask for it as one"
+		}
 	}
 	return ""
 }

@@ -22,13 +22,39 @@ var (
 	oidDomain       = asn1.ObjectIdentifier{0, 9, 2342, 19200300, 100, 1, 25}
 )
 
-// attributeBounds are the most characters that an attribute may have, by its OID
-// (RFC 5280, Appendix A.1); others may have maxAttribute.
-var attributeBounds = map[string]int{
-	"2.5.4.3": 64, "2.5.4.5": 64, "2.5.4.6": 2, "2.5.4.7": 128, "2.5.4.8": 128, "2.5.4.10": 64, "2.5.4.11": 64, "2.5.4.12": 64,
+const maxAttribute = 256
+
+// attributeBound is the most characters that an attribute may have
+// (RFC 5280, Appendix A.1).
+func attributeBound(oid asn1.ObjectIdentifier) int {
+	if !usualAttribute(oid) {
+		return maxAttribute
+	}
+	switch oid[3] {
+	case 3, 5, 10, 11, 12: // CN, serialNumber, O, OU, title
+		return 64
+	case 6: // C
+		return 2
+	case 7, 8: // L, ST
+		return 128
+	}
+	return maxAttribute
 }
 
-const maxAttribute = 256
+// usualAttribute tells whether a type is one of X.520's, whose identifiers all have
+// four parts, the last of one octet.
+func usualAttribute(oid asn1.ObjectIdentifier) bool {
+	return len(oid) == 4 && oid[0] == 2 && oid[1] == 5 && oid[2] == 4 && oid[3] >= 0 && oid[3] < 0x80
+}
+
+// existing tells whether there can be an object identifier like that.
+func existing(oid asn1.ObjectIdentifier) bool {
+	if usualAttribute(oid) {
+		return true
+	}
+	_, err := asn1.Marshal(oid)
+	return err == nil
+}
 
 // checkSubject validates a distinguished name (RFC 5280, Section 4.1.2.6). The
 // error is a *NameError.
@@ -62,13 +88,9 @@ func checkSubject(subject pkix.RDNSequence) error {
 
 // attributeProblem says why a text cannot be the value of an attribute.
 func attributeProblem(oid asn1.ObjectIdentifier, s string) string {
-	most, bounded := attributeBounds[oid.String()]
-	if !bounded {
-		most = maxAttribute
-	}
-	_, err := asn1.Marshal(oid)
+	most := attributeBound(oid)
 	switch n := utf8.RuneCountInString(s); {
-	case err != nil:
+	case !existing(oid):
 		return "is of a type that does not exist"
 	case oid.Equal(oidEmailAddress):
 		return "is an email address, which belongs among the names and not into the subject (RFC 5280, Section 4.1.2.6)"
@@ -100,6 +122,13 @@ func notPrintable(r rune) bool {
 // type that its attribute must have (RFC 5280, Section 4.1.2.4): PrintableString
 // where that will do and UTF8String elsewhere, but for domain components.
 func encodeSubject(subject pkix.RDNSequence) ([]byte, error) {
+	if der, ok := encodeUsual(subject); ok {
+		return der, nil
+	}
+	return encodeAny(subject)
+}
+
+func encodeAny(subject pkix.RDNSequence) ([]byte, error) {
 	subject = cloneSubject(subject)
 	for _, rdn := range subject {
 		for i, a := range rdn {
@@ -113,6 +142,34 @@ func encodeSubject(subject pkix.RDNSequence) ([]byte, error) {
 		return nil, fmt.Errorf("subject: %w", err)
 	}
 	return der, nil
+}
+
+// encodeUsual is encodeSubject for attributes of X.520, each by itself; false where
+// there are others.
+func encodeUsual(subject pkix.RDNSequence) ([]byte, bool) {
+	d, usual := der{b: make([]byte, 0, 64)}, true
+	d.element(asn1.TagSequence|constructed, func() {
+		for _, rdn := range subject {
+			if usual = usual && len(rdn) == 1 && usualAttribute(rdn[0].Type); !usual {
+				return
+			}
+			s, ok := rdn[0].Value.(string)
+			if usual = ok && utf8.ValidString(s); !usual {
+				return
+			}
+			tag := byte(asn1.TagPrintableString)
+			if strings.ContainsFunc(s, notPrintable) {
+				tag = asn1.TagUTF8String
+			}
+			d.element(asn1.TagSet|constructed, func() {
+				d.element(asn1.TagSequence|constructed, func() {
+					d.b = append(d.b, asn1.TagOID, 3, 0x55, 4, byte(rdn[0].Type[3]))
+					d.b = append(appendHeader(d.b, tag, len(s)), s...)
+				})
+			})
+		}
+	})
+	return d.b, usual
 }
 
 // cloneSubject copies a distinguished name; only the values are shared, which

@@ -243,6 +243,32 @@ func TestDomainComponents(t *testing.T) {
 	}
 }
 
+// TestEncodeSubject: what is encoded in the quick way is what encoding/asn1 makes of it.
+func TestEncodeSubject(t *testing.T) {
+	of := func(value any, oid ...int) pkix.RDNSequence { return pkix.RDNSequence{{{Type: oid, Value: value}}} }
+	texts := []string{"", "payment", "a*b", "a&b", "a_b", "a@b", "ä", "日本", "a\x00b", "A' ()+,-./:=?9", strings.Repeat("x", 200), "\xff"}
+	subjects := []pkix.RDNSequence{nil, {}, {{}}, of(7, 2, 5, 4, 3), of("x", 2, 5, 4), of("x", 2, 5, 4, 3, 1), of("x", 2, 5, 4, 128), of("x", 2, 5, 4, -1),
+		of("x"), of("x", 3, 5, 4, 3), of("example", 0, 9, 2342, 19200300, 100, 1, 25), append(of("b", 2, 5, 4, 3), of("a", 2, 5, 4, 10)...),
+		{{{Type: oidCommonName, Value: "b"}, {Type: oidCountryName, Value: "DE"}}}}
+	for _, s := range texts {
+		subjects = append(subjects, of(s, 2, 5, 4, 3), of(s, 2, 5, 4, 127))
+	}
+	quick := 0
+	for _, subject := range subjects {
+		got, err := encodeSubject(subject)
+		want, wrong := encodeAny(subject)
+		if (err == nil) != (wrong == nil) || !bytes.Equal(got, want) {
+			t.Errorf("%v: %x, %v, and by encoding/asn1 %x, %v", subject, got, err, want, wrong)
+		}
+		if _, usual := encodeUsual(subject); usual {
+			quick++
+		}
+	}
+	if quick < 20 {
+		t.Errorf("%d were encoded in the quick way", quick)
+	}
+}
+
 func FuzzParseDN(f *testing.F) {
 	for in := range goodDNs {
 		f.Add(in)
@@ -265,6 +291,9 @@ func FuzzParseDN(f *testing.F) {
 		der, err := encodeSubject(id.Subject())
 		if err != nil {
 			t.Fatalf("%q is read and cannot be written: %v", in, err)
+		}
+		if general, err := encodeAny(id.Subject()); err != nil || !bytes.Equal(der, general) {
+			t.Fatalf("%q is encoded as %x, and by encoding/asn1 as %x, %v", in, der, general, err)
 		}
 		var back pkix.RDNSequence
 		if rest, err := asn1.Unmarshal(der, &back); err != nil || len(rest) > 0 || len(back) != len(seq) {

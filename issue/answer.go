@@ -12,6 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/crypto/cryptobyte"
+	cryptoasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
 	"github.com/meshpki/meshpki/ca"
 	"github.com/meshpki/meshpki/internal/pemfile"
 )
@@ -128,6 +131,9 @@ func checkNames(c *Credential, _ crypto.PublicKey, o Order, _ time.Time) (found 
 
 func checkSubject(c *Credential, _ crypto.PublicKey, o Order, _ time.Time) []Difference {
 	const clause = "RFC 5280, Section 4.1.2.6"
+	if want, err := o.Identity.SubjectDER(); err == nil && bytes.Equal(want, c.Leaf().RawSubject) {
+		return nil // as nearly always
+	}
 	var subject pkix.RDNSequence
 	if rest, err := asn1.Unmarshal(c.Leaf().RawSubject, &subject); err != nil || len(rest) > 0 {
 		return []Difference{{Part: PartSubject, What: "its subject cannot be read", Citation: clause}}
@@ -147,11 +153,16 @@ func CountNames(extensions []pkix.Extension) int {
 		if !e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 17}) {
 			continue
 		}
-		var names []asn1.RawValue
-		if rest, err := asn1.Unmarshal(e.Value, &names); err != nil || len(rest) > 0 {
+		var names, name cryptobyte.String
+		value := cryptobyte.String(e.Value)
+		if !value.ReadASN1(&names, cryptoasn1.SEQUENCE) || !value.Empty() {
 			return -1
 		}
-		n += len(names)
+		for ; !names.Empty(); n++ {
+			if !names.ReadAnyASN1(&name, nil) {
+				return -1
+			}
+		}
 	}
 	return n
 }

@@ -108,8 +108,9 @@ func (o Output) Set(c *Credential, facts map[string]string, replace bool) (Set, 
 }
 
 // Check holds a credential against itself: the key belongs to the leaf, the chain is
-// in order and leads to the roots at that time. What does not hold is a *Mismatch.
-func (c *Credential) Check(now time.Time) error {
+// in order and leads to the roots at that time. a, which may be nil, is shared by
+// credentials that have the same CAs above them. What does not hold is a *Mismatch.
+func (c *Credential) Check(a *Ascent, now time.Time) error {
 	if len(c.Chain) == 0 || slices.Contains(c.Chain, nil) || len(c.Roots) == 0 || slices.Contains(c.Roots, nil) {
 		return wrong(PartChain, "there is no whole chain, or there are no roots to trust", "")
 	}
@@ -119,7 +120,7 @@ func (c *Credential) Check(now time.Time) error {
 	if err := mismatch(checkOrder(c, nil, Order{}, now)); err != nil {
 		return err
 	}
-	if err := verifyChain(c, nil, false, now); err != nil {
+	if err := verifyChain(c, a, false, now); err != nil {
 		return wrong(PartChain, "it does not lead to the roots: "+err.Error(), "RFC 5280, Section 6.1")
 	}
 	return nil

@@ -43,10 +43,10 @@ func (f Files) Names() []string { return slices.Sorted(maps.Keys(f)) }
 // Digest is a SHA-256 over names and contents, in hexadecimal: equal for equal files.
 func (f Files) Digest() string {
 	h := sha256.New()
+	var head []byte
 	for _, name := range f.Names() {
-		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(name))))
-		h.Write([]byte(name))
-		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(f[name].Data))))
+		head = append(binary.BigEndian.AppendUint64(head[:0], uint64(len(name))), name...)
+		h.Write(binary.BigEndian.AppendUint64(head, uint64(len(f[name].Data))))
 		h.Write(f[name].Data)
 	}
 	return hex.EncodeToString(h.Sum(nil))

@@ -68,7 +68,7 @@ func (e *Errand) kept(order issue.Order) *issue.Credential {
 		return nil
 	}
 	left, asked := c.Leaf().NotAfter.Sub(e.now), order.Validity.NotAfter.Sub(e.now)
-	if c.Check(e.now) != nil || left < asked/2 {
+	if c.Check(nil, e.now) != nil || left < asked/2 {
 		return nil
 	}
 	return c

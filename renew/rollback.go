@@ -54,7 +54,7 @@ func (p *pass) rollback(ctx context.Context, t *Target) (Result, error) {
 	if len(out.Roots) > 0 {
 		c.Roots = out.Roots
 	}
-	if err := c.Check(now); err != nil {
+	if err := c.Check(nil, now); err != nil {
 		return Result{}, err
 	}
 	m, err := p.r.recall(ctx, t)

@@ -60,7 +60,7 @@ func (w *work) again(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.Check(w.now); err != nil {
+	if err := c.Check(w.ascent, w.now); err != nil {
 		return err
 	}
 	w.m.Reason, w.m.Begun, w.m.Again = w.d.Reason, w.now.UTC(), true
@@ -208,7 +208,7 @@ func (w *work) finish(ctx context.Context) error {
 		return err
 	}
 	// What is laid out has been checked as a whole each time, whatever lay between.
-	if err := c.Check(w.now); err != nil {
+	if err := c.Check(w.ascent, w.now); err != nil {
 		w.m.forget()
 		return fmt.Errorf("what was on its way is dropped: %w", err)
 	}

@@ -275,7 +275,7 @@ var owners = []struct {
 	{"github.com/hashicorp/vault/api", []string{"backends/vault", "backends/backendtest"}, false},
 	{"github.com/aws/aws-sdk-go-v2/aws/signer/v4", []string{"backends/vault"}, false},
 	{"github.com/aws/aws-sdk-go-v2/config", []string{"backends/vault", "backends/awspca"}, false},
-	{"golang.org/x/crypto/cryptobyte", []string{"inspect", "ca"}, false},
+	{"golang.org/x/crypto/cryptobyte", []string{"inspect", "ca", "issue"}, false},
 	{"filippo.io/bigmod", []string{"ca"}, false},
 	{"golang.org/x/text/unicode/norm", []string{"inspect"}, false},
 	{"golang.org/x/crypto/ocsp", []string{"cmd/meshpki"}, true},
