@@ -196,9 +196,18 @@ func (w *work) deliver(ctx context.Context, c *issue.Credential) error {
 }
 
 // manySteps tells whether a crash could leave a delivery half done: one place that
-// is swapped whole, with nobody to be told, is done or not done.
+// is swapped whole, with nobody to be told, is done or not done. A place that has the
+// order alone counts where that order is to be another.
 func (w *work) manySteps() bool {
-	return len(w.t.Places) > 1 || len(w.t.Steps) > 0 || w.t.Confirm != nil
+	files := 0
+	for _, p := range w.t.Places {
+		if p.keeps() {
+			files++
+		}
+	}
+	s := w.v.State
+	ordered := !s.Missing && s.Changed == "" && s.Layout == ""
+	return files > 1 || files < len(w.t.Places) && !ordered || len(w.t.Steps) > 0 || w.t.Confirm != nil
 }
 
 // finish goes on with a delivery that an earlier pass began.
