@@ -1,6 +1,7 @@
 package renew
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,19 +25,47 @@ func (p *pass) many(ctx context.Context, n int, candidates iter.Seq[Candidate], 
 // dueTarget is a target that something is to be done about, and when what it has
 // ends; zero where it has nothing.
 type dueTarget struct {
-	*Target
-	ends time.Time
+	*Target           // nil where too many wait: then it is made anew
+	again   Candidate // that makes it
+	name    string
+	ends    time.Time
 }
 
-// inOrder hands out targets that were made already.
+// wait has a target wait for its turn: whole, with what was seen of it, unless so many
+// do already that they would fill the memory.
+func (p *pass) wait(t *Target, v *View, d Decision) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.due) >= cmp.Or(p.r.Waiting, mostGlances) && t.again != nil {
+		p.due = append(p.due, dueTarget{again: t.again, name: t.Name, ends: d.Ends})
+		return
+	}
+	p.keep(t, v, d)
+	p.due = append(p.due, dueTarget{Target: t, name: t.Name, ends: d.Ends})
+}
+
+// inOrder hands out targets, each once: who has had its turn is kept no longer.
 func inOrder(due []dueTarget) iter.Seq[Candidate] {
 	return func(yield func(Candidate) bool) {
-		for _, d := range due {
-			if !yield(func(context.Context) (*Target, error) { return d.Target, nil }) {
+		for i, d := range due {
+			due[i] = dueTarget{}
+			if !yield(d.candidate) {
 				return
 			}
 		}
 	}
+}
+
+// candidate gives the target when its turn has come.
+func (d dueTarget) candidate(ctx context.Context) (*Target, error) {
+	if d.Target != nil {
+		return d.Target, nil
+	}
+	t, err := d.again(ctx)
+	if t != nil {
+		t.forget()
+	}
+	return t, err
 }
 
 // all has f done for every candidate, several at once. An interruption or ErrAbort
@@ -44,6 +73,9 @@ func inOrder(due []dueTarget) iter.Seq[Candidate] {
 func (p *pass) all(ctx context.Context, workers int, candidates iter.Seq[Candidate], f func(context.Context, *Target, error)) error {
 	work := func(c Candidate) {
 		t, err := c(ctx)
+		if t != nil {
+			t.again = c
+		}
 		if errors.Is(err, ErrAbort) {
 			p.abort(err)
 			return

@@ -11,7 +11,8 @@ import (
 	"github.com/meshpki/meshpki/issue"
 )
 
-// mostGlances is of how many targets that wait for their turn the look is kept.
+// mostGlances is how many targets wait for their turn with the look at them, unless a
+// Renewer says otherwise.
 const mostGlances = 20_000
 
 // glance is the first look at a target until its lock is held: it is used again where
@@ -63,7 +64,8 @@ func (v *View) shrink() *glance {
 	return g
 }
 
-// keep has the first look at a target that is to be worked kept, if it may be of use.
+// keep has the first look at a target that is to be worked kept, if it may be of use. Of
+// one that waits for its turn little is.
 func (p *pass) keep(t *Target, v *View, d Decision) {
 	if p.memos[t.key()] || !v.steady(t) {
 		return
@@ -72,9 +74,7 @@ func (p *pass) keep(t *Target, v *View, d Decision) {
 		t.glance = &glance{view: v}
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if d.Outcome == Renew && !t.ReuseKey && len(p.due) < mostGlances {
+	if d.Outcome == Renew && !t.ReuseKey {
 		t.glance = v.shrink()
 	}
 }

@@ -2,8 +2,10 @@ package renew
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/meshpki/meshpki/backends/memory"
 	"github.com/meshpki/meshpki/issue"
@@ -60,6 +62,39 @@ func TestOneLook(t *testing.T) {
 		}
 		if leaf, _ := pairIn(t, place.Store); !leaf.Equal(r.Leaf) {
 			t.Error("the place has another certificate")
+		}
+	}
+}
+
+// Where more are due than may wait in memory, the others are made and looked at again,
+// and what ends first is still renewed first.
+func TestMoreThanMayWait(t *testing.T) {
+	w := newWorld(t)
+	w.Waiting = 1
+	var targets []*Target
+	var places []*counting
+	for _, name := range []string{"payment", "orders", "stock"} {
+		places = append(places, newCounting(false))
+		targets = append(targets, w.target(name, places[len(places)-1]))
+		want(t, w.one(targets[len(targets)-1]), StandsRenewed)
+		w.now = w.now.Add(time.Hour)
+	}
+	w.now = w.now.AddDate(0, 0, 25)
+	slices.Reverse(targets) // what ends last is looked at first, and waits
+	var told []string
+	err := w.Pass(t.Context(), of(targets), Options{Each: func(r Result) {
+		want(t, r, StandsRenewed)
+		told = append(told, r.Name)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if order := []string{"payment.default", "orders.default", "stock.default"}; !slices.Equal(told, order) {
+		t.Errorf("renewed in the order %q, want %q", told, order)
+	}
+	for i, looks := range []int32{3, 3, 2} { // the last waited with the look at it
+		if n := places[i].looks.Load(); n != looks {
+			t.Errorf("%d looks at place %d, want %d", n, i, looks)
 		}
 	}
 }

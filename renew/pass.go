@@ -50,6 +50,9 @@ type Renewer struct {
 	// and what ends it. Zero leaves it at Workers.
 	Crowd    int
 	Together func(ctx context.Context) (together context.Context, end func())
+	// Waiting is how many targets that are due wait for their turn in memory, with what was
+	// seen of them; of more, little more than the name. Zero is 20,000.
+	Waiting int
 }
 
 // Options are how a pass is to be.
@@ -132,7 +135,7 @@ func (r *Renewer) Pass(ctx context.Context, candidates iter.Seq[Candidate], o Op
 		return err
 	}
 	slices.SortFunc(p.due, func(a, b dueTarget) int {
-		return cmp.Or(a.ends.Compare(b.ends), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(a.ends.Compare(b.ends), cmp.Compare(a.name, b.name))
 	})
 	return p.many(ctx, len(p.due), inOrder(p.due), p.second)
 }
@@ -144,11 +147,7 @@ func (p *pass) first(ctx context.Context, t *Target, err error) {
 		return
 	}
 	v, d, err := p.judge(ctx, t)
-	for i := range t.Places {
-		if t.Places[i].Known != nil { // it is looked at again before anything is done
-			t.Places[i].Known = nil
-		}
-	}
+	t.forget() // it is looked at again before anything is done
 	if err != nil {
 		p.tell(failure(t, err))
 		return
@@ -157,14 +156,12 @@ func (p *pass) first(ctx context.Context, t *Target, err error) {
 		p.tell(p.planned(ctx, t, v, d))
 		return
 	}
-	p.keep(t, v, d)
 	if p.o.AtOnce {
+		p.keep(t, v, d)
 		p.second(ctx, t, nil)
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.due = append(p.due, dueTarget{t, d.Ends})
+	p.wait(t, v, d)
 }
 
 // acts tells whether something is to be done about a target.

@@ -34,7 +34,8 @@ type Target struct {
 	// From is issue.FromManifest where a manifest names it, or did; it is kept with the files.
 	From string
 
-	glance *glance // the first look of the pass, for the second
+	glance *glance   // the first look of the pass, for the second
+	again  Candidate // that made it
 }
 
 // Place is one place of a target, with the names of its layouts.
@@ -74,6 +75,13 @@ func Ask(ctx context.Context, s issue.Store) *Known {
 	}
 	k.Record, k.Unread = issue.RecordOf(k.Set.Facts)
 	return k
+}
+
+// forget drops what was known of the places beforehand.
+func (t *Target) forget() {
+	for i := range t.Places {
+		t.Places[i].Known = nil
+	}
 }
 
 // keeps tells whether files go there, and not the order alone.

@@ -70,7 +70,7 @@ func (s *Store) saveOver(ctx context.Context, l *live, want issue.Set) (issue.Ve
 	l = liveOf(written)
 	l.term = term
 	s.mu.Lock()
-	s.last = l
+	s.last = l.kept()
 	s.mu.Unlock()
 	return l.version(), nil
 }
@@ -120,7 +120,7 @@ func (s *Store) write(l *live, want issue.Set) (*write, error) {
 
 // nothing tells whether the Secret is as it should be.
 func (w *write) nothing() bool {
-	if !w.was.exists || len(w.gone) > 0 || !maps.Equal(w.was.notes, w.notes) || !maps.Equal(w.was.labels, w.labels) {
+	if !w.was.exists || len(w.gone) > 0 || !maps.EqualFunc(w.was.notes, w.notes, same) || !maps.Equal(w.was.labels, w.labels) {
 		return false
 	}
 	for name, f := range w.want.Files {
@@ -162,7 +162,7 @@ func (w *write) contested() error {
 		take("data." + name)
 	}
 	for name, value := range w.notes {
-		if have, there := w.was.notes[name]; there && have != value {
+		if have, there := w.was.notes[name]; there && !same(have, value) {
 			take("metadata.annotations." + name)
 		}
 	}

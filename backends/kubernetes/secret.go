@@ -85,10 +85,11 @@ type secret struct {
 	Data       map[string][]byte `json:"data,omitempty"`
 }
 
-// live is what is remembered of a Secret that was read: enough to write over it, and
-// nothing secret.
+// live is what is known of a Secret that was read: enough to write over it, and nothing
+// secret.
 type live struct {
 	term                 string
+	at                   issue.Version
 	exists               bool
 	uid, resourceVersion string
 	typ                  string
@@ -104,7 +105,9 @@ type live struct {
 
 // version is what the place is at: nothing where there is nothing of ours. What others
 // do to the Secret's other parts makes no new one.
-func (l *live) version() issue.Version {
+func (l *live) version() issue.Version { return l.at }
+
+func (l *live) makeVersion() issue.Version {
 	if !l.exists || l.set == nil {
 		return ""
 	}
@@ -118,6 +121,35 @@ func (l *live) version() issue.Version {
 	}
 	return issue.Version(l.uid + "/" + hex.EncodeToString(h.Sum(nil)[:16]))
 }
+
+// kept is what is remembered between a look and a write: thousands of places may wait
+// for their turn. It has no facts, and of long notes the digest.
+func (l *live) kept() *live {
+	k := *l
+	if l.set != nil {
+		k.set = &set{Files: l.set.Files}
+	}
+	k.notes = make(map[string]string, len(l.notes))
+	for name, value := range l.notes {
+		k.notes[name] = brief(value)
+	}
+	return &k
+}
+
+// longestBrief is how long a value may be that brief leaves as it is: no digest is longer.
+const longestBrief = len("sha256:") + sha256.Size
+
+// brief is a value, or in place of a long one its digest.
+func brief(value string) string {
+	if len(value) <= longestBrief {
+		return value
+	}
+	sum := sha256.Sum256([]byte(value))
+	return "sha256:" + string(sum[:])
+}
+
+// same tells whether two values are, of which either may be brief.
+func same(a, b string) bool { return a == b || brief(a) == brief(b) }
 
 // liveOf remembers a Secret.
 func liveOf(s *secret) *live {
@@ -141,6 +173,7 @@ func liveOf(s *secret) *live {
 			l.own(f)
 		}
 	}
+	l.at = l.makeVersion()
 	return l
 }
 

@@ -97,27 +97,29 @@ func (s *Store) String() string { return "k8s://" + s.at.namespace + "/" + s.at.
 // fs.ErrNotExist, also where the Secret is there. Errors to branch on: fs.ErrNotExist,
 // fs.ErrPermission, ca.ErrAway.
 func (s *Store) Load(ctx context.Context) (issue.Set, issue.Version, error) {
+	set, version, _, err := s.load(ctx)
+	return set, version, err
+}
+
+func (s *Store) load(ctx context.Context) (issue.Set, issue.Version, *live, error) {
 	read, l, err := s.read(ctx)
 	switch {
 	case err != nil:
-		return issue.Set{}, "", err
+		return issue.Set{}, "", nil, err
 	case l.set == nil:
-		return issue.Set{}, "", fs.ErrNotExist
+		return issue.Set{}, "", nil, fs.ErrNotExist
 	case l.damaged != nil:
-		return issue.Set{Facts: map[string]string{}, Files: issue.Files{}}, l.version(), l.damaged
+		return issue.Set{Facts: map[string]string{}, Files: issue.Files{}}, l.version(), nil, l.damaged
 	}
-	return issue.Set{Files: read.files(l.set), Facts: l.set.Facts}, l.version(), nil
+	return issue.Set{Files: read.files(l.set), Facts: l.set.Facts}, l.version(), l, nil
 }
 
 // Look is Load, and audits what was loaded without asking again.
 func (s *Store) Look(ctx context.Context) (issue.Set, issue.Version, func(context.Context, issue.Set) ([]string, error), error) {
-	set, version, err := s.Load(ctx)
+	set, version, l, err := s.load(ctx)
 	if err != nil {
 		return set, version, nil, err
 	}
-	s.mu.Lock()
-	l := s.last
-	s.mu.Unlock()
 	return set, version, func(ctx context.Context, want issue.Set) ([]string, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -197,7 +199,7 @@ func (s *Store) read(ctx context.Context) (*secret, *live, error) {
 	}
 	l.term = term
 	s.mu.Lock()
-	s.last = l
+	s.last = l.kept()
 	s.mu.Unlock()
 	return read, l, nil
 }

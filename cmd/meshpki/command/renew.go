@@ -141,7 +141,7 @@ func spacious(getenv func(string) string, bound int64) (undo func()) {
 
 // memory is the bound of what a pass keeps before it tidies up.
 func (k *care) memory() int64 {
-	if k.m != nil && keptInCluster(k.m) {
+	if k.c.keptInCluster() {
 		return clusterMemory
 	}
 	return passMemory

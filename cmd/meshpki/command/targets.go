@@ -338,6 +338,7 @@ func (c *call) renewer(dir *file.Directory) *renew.Renewer {
 		Asking:   make(chan struct{}, workersElsewhere),
 		Workers:  cmp.Or(c.env.Workers, c.workers()),
 		Crowd:    c.crowd(),
+		Waiting:  c.waiting(),
 		Together: durable.Together,
 	}
 }
@@ -375,6 +376,8 @@ const (
 	// In a cluster they are together on one connection to the API server, which has that
 	// many requests of one at once, and lets each wait a little for the next of all others.
 	workersCluster = 64
+	// A pod has little memory, and what waits there can be asked for once more.
+	waitingCluster = 2500
 )
 
 // crowd is how many targets are worked at once where there are many: they wait for
@@ -383,15 +386,25 @@ func (c *call) crowd() int {
 	if c.env.Workers != 0 {
 		return 0
 	}
-	if m, err := c.manifest(); err == nil && m != nil && keptInCluster(m) {
+	if c.keptInCluster() {
 		return workersCluster
 	}
 	return min(workersTogether, openFiles()/filesPerWorker)
 }
 
-// keptInCluster tells whether a manifest has places in a cluster.
-func keptInCluster(m *config.Manifest) bool {
-	return slices.ContainsFunc(m.Services, func(s config.Service) bool {
+// waiting is how many targets that are due wait in memory; zero is as many as renewal
+// thinks fit.
+func (c *call) waiting() int {
+	if c.keptInCluster() {
+		return waitingCluster
+	}
+	return 0
+}
+
+// keptInCluster tells whether the manifest has places in a cluster.
+func (c *call) keptInCluster() bool {
+	m, err := c.manifest()
+	return err == nil && m != nil && slices.ContainsFunc(m.Services, func(s config.Service) bool {
 		return slices.ContainsFunc(s.Outputs, func(o config.Output) bool { return strings.HasPrefix(o.To, "k8s://") })
 	})
 }
