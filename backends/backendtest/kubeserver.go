@@ -131,6 +131,11 @@ func stop(t testing.TB, cmd **exec.Cmd) {
 
 // Ask makes a request as the administrator; the code is 0 without an answer.
 func (k *KubeServer) Ask(method, path string, body any) (int, []byte) {
+	return k.AskAs(kubeAdmin, method, path, body)
+}
+
+// AskAs makes a request as whoever has the token; the code is 0 without an answer.
+func (k *KubeServer) AskAs(token, method, path string, body any) (int, []byte) {
 	var data []byte
 	if body != nil {
 		data, _ = json.Marshal(body)
@@ -141,7 +146,7 @@ func (k *KubeServer) Ask(method, path string, body any) (int, []byte) {
 	if err != nil {
 		return 0, nil
 	}
-	req.Header.Set("Authorization", "Bearer "+kubeAdmin)
+	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")
 	if method == http.MethodPatch {
 		req.Header.Set("Content-Type", "application/merge-patch+json")

@@ -186,8 +186,7 @@ func containersOf(t *testing.T, printed, ns, dir string) (issue, renew []string)
 func sidecarInCluster(t *testing.T, k *backendtest.KubeServer, s *clusterSigner) {
 	const ns = "pods"
 	k.Namespace(t, ns)
-	k.Must(t, http.MethodPost, "/apis/certificates.k8s.io/v1beta1/clustertrustbundles", map[string]any{
-		"metadata": map[string]any{"name": "example.com:mesh:roots"}, "spec": map[string]any{"signerName": kubeSignerName, "trustBundle": s.root}})
+	s.publish(t, "example.com:mesh:roots")
 	dir := t.TempDir()
 	printed := succeed(t, meshpki(t), "units", "kubernetes", "--pod", "--namespace", ns, "--backend", "kubernetes:"+kubeSignerName, "--validity", "1h", "--dir", dir)
 	applyAll(t, k, printed)

@@ -64,9 +64,13 @@ func applyAll(t *testing.T, k *backendtest.KubeServer, text string) {
 const kubeSignerName = "example.com/mesh"
 
 // clusterSigner approves and signs what is asked of a signer of the cluster, until the
-// test ends, and counts it.
+// test ends, and counts it: each under its own ServiceAccount, with no more rights than
+// backend check suggests for it.
 type clusterSigner struct {
-	k    *backendtest.KubeServer
+	k *backendtest.KubeServer
+	// The tokens of who approves and of who signs.
+	approver, signer string
+
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
 	root string // in PEM
@@ -78,7 +82,16 @@ type clusterSigner struct {
 
 func startSigner(t *testing.T, k *backendtest.KubeServer) *clusterSigner {
 	t.Helper()
+	const ns = "signing"
+	k.Namespace(t, ns)
 	s := &clusterSigner{k: k, signed: map[string]int{}, ahead: map[string]time.Duration{}}
+	s.approver, s.signer = mint(t, k, ns, "mesh-approver", time.Hour), mint(t, k, ns, "mesh-signer", time.Hour)
+	if code, _ := k.AskAs(s.approver, http.MethodGet, allRequests, nil); code != http.StatusForbidden {
+		t.Errorf("without a right the approver is answered %d", code)
+	}
+	grantSigner(t, k, ns)
+	k.Await(t, ns+":mesh-approver", "approve", "certificates.k8s.io", "signers", "", kubeSignerName)
+	k.Await(t, ns+":mesh-signer", "sign", "certificates.k8s.io", "signers", "", kubeSignerName)
 	var err error
 	s.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
@@ -133,7 +146,7 @@ type signingRequest struct {
 
 // round signs what there is to be signed.
 func (s *clusterSigner) round() {
-	code, data := s.k.Ask(http.MethodGet, allRequests, nil)
+	code, data := s.k.AskAs(s.signer, http.MethodGet, allRequests, nil)
 	var list struct{ Items []signingRequest }
 	if code != http.StatusOK || json.Unmarshal(data, &list) != nil {
 		return
@@ -165,13 +178,37 @@ func (s *clusterSigner) sign(item *signingRequest) bool {
 	if err != nil {
 		return false
 	}
-	approve := map[string]any{"status": map[string]any{"conditions": []any{map[string]any{"type": "Approved", "status": "True", "reason": "Test"}}}}
-	if code, _ := s.k.Ask(http.MethodPatch, allRequests+"/"+item.Metadata.Name+"/approval", approve); code != http.StatusOK {
+	text := base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made}))
+	return s.update(s.approver, item.Metadata.Name, "approval", "conditions", []any{map[string]any{"type": "Approved", "status": "True", "reason": "Test"}}) &&
+		s.update(s.signer, item.Metadata.Name, "status", "certificate", text)
+}
+
+// update writes one field of a request's status as controllers do: the object as it was
+// read, whole.
+func (s *clusterSigner) update(token, name, sub, field string, value any) bool {
+	at := allRequests + "/" + name
+	code, data := s.k.AskAs(token, http.MethodGet, at, nil)
+	object := map[string]any{}
+	if code != http.StatusOK || json.Unmarshal(data, &object) != nil {
 		return false
 	}
-	text := base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made}))
-	code, _ := s.k.Ask(http.MethodPatch, allRequests+"/"+item.Metadata.Name+"/status", map[string]any{"status": map[string]any{"certificate": text}})
+	status, _ := object["status"].(map[string]any)
+	if status == nil {
+		status = map[string]any{}
+	}
+	status[field], object["status"] = value, status
+	code, _ = s.k.AskAs(token, http.MethodPut, at+"/"+sub, object)
 	return code == http.StatusOK
+}
+
+// publish makes a ClusterTrustBundle of the signer's root.
+func (s *clusterSigner) publish(t *testing.T, name string) {
+	t.Helper()
+	code, data := s.k.AskAs(s.signer, http.MethodPost, "/apis/certificates.k8s.io/v1beta1/clustertrustbundles", map[string]any{
+		"metadata": map[string]any{"name": name}, "spec": map[string]any{"signerName": kubeSignerName, "trustBundle": s.root}})
+	if code != http.StatusCreated {
+		t.Fatalf("the signer publishes its roots: %d %s", code, data)
+	}
 }
 
 // kubeProxy stands before an API server: it counts what is asked, answers in the server's
