@@ -3,8 +3,11 @@
 package main
 
 import (
+	"encoding/asn1"
+	"encoding/hex"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -128,5 +131,66 @@ func newestIsRead(t *testing.T, stores func(name, layout, ending string) (own, t
 		if strings.Count(text, "BEGIN CERTIFICATE") != certs || strings.Count(shown, "BEGIN CERTIFICATE") != certs {
 			t.Errorf("of %s OpenSSL reads\n%s\nand GnuTLS\n%s", filepath.Base(file), text, shown)
 		}
+		if !macHolds(t, file, "changeit") || macHolds(t, file, "changeIt") {
+			t.Errorf("the MAC of %s is not what OpenSSL makes of it by RFC 9579", filepath.Base(file))
+		}
 	}
+}
+
+// macHolds has OpenSSL make the MAC of a PKCS#12 file by RFC 9579, Section 3, for what is
+// in it, and compares: programs of today cannot check one themselves.
+func macHolds(t *testing.T, file, password string) bool {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	must(t, err)
+	type algorithm struct {
+		OID        asn1.ObjectIdentifier
+		Parameters asn1.RawValue `asn1:"optional"`
+	}
+	var pfx struct { // RFC 7292, Section 4
+		Version  int
+		AuthSafe struct {
+			OID     asn1.ObjectIdentifier
+			Content []byte `asn1:"explicit,tag:0"`
+		}
+		Mac struct {
+			Digest struct {
+				Algorithm algorithm
+				Digest    []byte
+			}
+			Salt       []byte
+			Iterations int `asn1:"optional,default:1"`
+		}
+	}
+	var mac struct{ KDF, MAC algorithm } // RFC 8018, Appendix A.5
+	var kdf struct {
+		Salt               []byte
+		Iterations, Length int
+		PRF                algorithm
+	}
+	for _, part := range []struct {
+		from func() []byte
+		into any
+	}{
+		{func() []byte { return data }, &pfx},
+		{func() []byte { return pfx.Mac.Digest.Algorithm.Parameters.FullBytes }, &mac},
+		{func() []byte { return mac.KDF.Parameters.FullBytes }, &kdf},
+	} {
+		_, err := asn1.Unmarshal(part.from(), part.into)
+		must(t, err)
+	}
+	for oid, want := range map[string]string{pfx.Mac.Digest.Algorithm.OID.String(): "1.2.840.113549.1.5.14", mac.KDF.OID.String(): "1.2.840.113549.1.5.12",
+		kdf.PRF.OID.String(): "1.2.840.113549.2.9", mac.MAC.OID.String(): "1.2.840.113549.2.9"} {
+		if oid != want {
+			t.Errorf("%s has an algorithm %s, and not %s", filepath.Base(file), oid, want)
+		}
+	}
+	hexOf := func(args ...string) string {
+		return strings.ToLower(strings.ReplaceAll(strings.TrimSpace(succeed(t, program(t, "openssl"), args...)), ":", ""))
+	}
+	key := hexOf("kdf", "-keylen", strconv.Itoa(kdf.Length), "-kdfopt", "digest:SHA256", "-kdfopt", "pass:"+password, "-kdfopt", "hexsalt:"+hex.EncodeToString(kdf.Salt),
+		"-kdfopt", "iter:"+strconv.Itoa(kdf.Iterations), "PBKDF2")
+	content := filepath.Join(t.TempDir(), "content")
+	must(t, os.WriteFile(content, pfx.AuthSafe.Content, 0o600))
+	return hexOf("mac", "-digest", "SHA256", "-macopt", "hexkey:"+key, "-in", content, "HMAC") == hex.EncodeToString(pfx.Mac.Digest.Digest)
 }
