@@ -62,6 +62,9 @@ type Request struct {
 	Identity Identity
 	Profile  Profile
 	Validity Validity
+	// Own says that the request was made here, for a new key and for this identity: it
+	// states its names and nothing besides.
+	Own bool
 
 	// Service and Namespace say for whom this is; they go into the record.
 	Service, Namespace string

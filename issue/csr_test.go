@@ -67,3 +67,36 @@ func TestSignCSRRefuses(t *testing.T) {
 		t.Errorf("a name that is no IA5String is in %x", der)
 	}
 }
+
+// A request is our own where it was made here for a new key, and stays so once it is
+// sealed; one that was given, or for a key that was, is not.
+func TestOwnRequest(t *testing.T) {
+	key, err := NewKey(ca.ECP256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	given, err := newCSR(key, ca.Identity{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		what  string
+		order Order
+		own   bool
+	}{
+		{"new", Order{KeyType: ca.ECP256}, true},
+		{"for a key", Order{Key: key}, false},
+		{"given", Order{CSR: given}, false},
+		{"placed before", Order{CSR: given, Key: key}, false},
+	} {
+		if req, _, err := c.order.request(); err != nil || req.Own != c.own {
+			t.Errorf("%s: own %t, %v", c.what, req.Own, err)
+		}
+		if err := c.order.Seal(); err != nil {
+			t.Fatal(err)
+		}
+		if req, _, err := c.order.request(); err != nil || req.Own != c.own {
+			t.Errorf("%s: once sealed, own %t, %v", c.what, req.Own, err)
+		}
+	}
+}

@@ -35,6 +35,7 @@ type Order struct {
 	// above them.
 	Ascent *Ascent
 
+	own      bool     // CSR was made here, for a new key and this identity: see Seal
 	decided  []string // parts that are the authority's to decide
 	verified bool     // the leaf was verified with its issuer's key where it was made
 }
@@ -115,7 +116,7 @@ func (o Order) wish(csr []byte) ca.Request {
 	return ca.Request{
 		CSR: csr, Identity: o.Identity, Profile: o.Profile, Validity: o.Validity,
 		Service: o.Service, Namespace: o.Namespace, Replaces: o.Replaces,
-		Token: o.Token, Resume: o.Resume, Pending: o.Pending,
+		Token: o.Token, Resume: o.Resume, Pending: o.Pending, Own: o.own,
 	}
 }
 
@@ -148,6 +149,7 @@ func (o Order) request() (ca.Request, crypto.Signer, error) {
 		return req, nil, err
 	}
 	req.CSR, err = newCSR(key, o.Identity)
+	req.Own = o.Key == nil
 	return req, key, err
 }
 
@@ -158,7 +160,7 @@ func (o *Order) Seal() error {
 	if err != nil {
 		return err
 	}
-	o.CSR, o.Key = req.CSR, key
+	o.CSR, o.Key, o.own = req.CSR, key, req.Own
 	return nil
 }
 

@@ -81,7 +81,7 @@ func (e *Errand) take(order *issue.Order) (err error) {
 		return err // before anything of it is written down
 	}
 	another := order.CSR != nil && !bytes.Equal(order.CSR, e.m.CSR) // somebody else's key
-	if another || e.m.NotAfter.Sub(e.now) < order.Validity.NotAfter.Sub(e.now)/2 || e.m.orderedOtherwise(e.t.Record) {
+	if another || e.m.NotAfter.Sub(e.now) < order.Validity.NotAfter.Sub(e.now)/2 || e.m.orderedOtherwise(e.t.Record) || e.answered(order) {
 		e.m.unplace()
 	}
 	if len(e.m.CSR) == 0 {
@@ -93,6 +93,17 @@ func (e *Errand) take(order *issue.Order) (err error) {
 	order.CSR, order.Resume = e.m.CSR, e.m.Resume
 	order.Validity.NotAfter = e.m.NotAfter
 	return nil
+}
+
+// answered tells whether the order that was placed is for the key that is in use, where
+// a new one is wanted: it was answered and delivered, and a crash has brought its
+// journal back.
+func (e *Errand) answered(order *issue.Order) bool {
+	if len(e.m.CSR) == 0 || order.Key != nil || order.CSR != nil || order.Replaces == nil {
+		return false
+	}
+	placed, err := x509.ParseCertificateRequest(e.m.CSR)
+	return err == nil && bytes.Equal(placed.RawSubjectPublicKeyInfo, order.Replaces.RawSubjectPublicKeyInfo)
 }
 
 // fetch has it signed elsewhere. Where it cannot be known what became of the order

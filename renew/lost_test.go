@@ -79,3 +79,51 @@ func TestLostOrderIsPlacedAnew(t *testing.T) {
 		}
 	}
 }
+
+// A crash may bring the journal of an order back that was answered and delivered. Its
+// key is in use then, and a renewal is for a new one.
+func TestAnsweredOrderIsNotPlacedAgain(t *testing.T) {
+	w := newWorld(t)
+	far := &forgetful{Remote: &memory.Remote{Issuer: w.issuer}, keys: map[string]int{}}
+	w.opened, w.Ledger = far, w.ledger
+	written := &lastWritten{Memory: w.Memory}
+	w.Memory = written
+	target := w.target("payment", memory.NewStore("place"))
+	want(t, w.one(target), StandsRenewed)
+	if len(written.data) == 0 {
+		t.Fatal("nothing was journaled")
+	}
+	for _, o := range []Options{{}, {Force: true}} {
+		if err := written.Memory.Write(t.Context(), written.name, written.data); err != nil {
+			t.Fatal(err)
+		}
+		stands, keys := StandsFresh, 1
+		if o.Force {
+			stands, keys = StandsRenewed, 2
+		}
+		want(t, w.run(o, target)[target.Name], stands)
+		if len(far.keys) != keys {
+			t.Errorf("force %t: %d keys were brought, want %d", o.Force, len(far.keys), keys)
+		}
+		for key, n := range far.keys {
+			if n != 1 {
+				t.Errorf("force %t: key %s was brought %d times", o.Force, key, n)
+			}
+		}
+		if names, err := written.Names(t.Context()); err != nil || len(names) > 0 {
+			t.Errorf("force %t: a journal is left: %q, %v", o.Force, names, err)
+		}
+	}
+}
+
+// lastWritten remembers what was written last.
+type lastWritten struct {
+	Memory
+	name string
+	data []byte
+}
+
+func (m *lastWritten) Write(ctx context.Context, name string, data []byte) error {
+	m.name, m.data = name, data
+	return m.Memory.Write(ctx, name, data)
+}

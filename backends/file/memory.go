@@ -52,13 +52,19 @@ func (m *Memory) Write(ctx context.Context, name string, data []byte) error {
 	if err := errors.Join(err, ctx.Err()); err != nil {
 		return err
 	}
+	convoy := durable.ConvoyOf(ctx)
+	if err = convoy.WriteFile(path, data, secretMode); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	if err := durable.MkdirAll(m.dir, 0o700); err != nil {
 		return err
 	}
-	return durable.ConvoyOf(ctx).WriteFile(path, data, secretMode)
+	return convoy.WriteFile(path, data, secretMode)
 }
 
-// Remove forgets a name; one that is not there is forgotten already.
+// Remove forgets a name; one that is not there is forgotten already. Among many that
+// wait for the disk together it does not: what a crash brings back was done, and is
+// found to be.
 func (m *Memory) Remove(ctx context.Context, name string) error {
 	path, err := m.path(name)
 	if err := errors.Join(err, ctx.Err()); err != nil {
@@ -79,7 +85,7 @@ func (m *Memory) Remove(ctx context.Context, name string) error {
 		}
 		return err
 	}
-	return shared.SyncDir(root)
+	return shared.SyncDirLater(root)
 }
 
 // Names lists what is remembered, in order. Remains of a writer that died are none.

@@ -16,6 +16,22 @@ import (
 // check refuses what need not be asked. Vault takes names from the request itself, so
 // those that it states have to be the ones that were ordered.
 func check(req ca.Request, now time.Time) error {
+	if !req.Own {
+		if err := checkCSR(req); err != nil {
+			return err
+		}
+	}
+	if req.Profile.Name() == "" {
+		return &ca.Refusal{What: "the request", Why: "it has no profile"}
+	}
+	if !req.Validity.NotAfter.After(now.Add(time.Second)) {
+		return &ca.ValidityError{NotAfter: req.Validity.NotAfter, Problem: "a certificate must end in the future"}
+	}
+	return nil
+}
+
+// checkCSR is check for a request of unknown origin.
+func checkCSR(req ca.Request) error {
 	csr, err := x509.ParseCertificateRequest(req.CSR)
 	if err != nil {
 		_, err = ca.ParseCSR(req.CSR)
@@ -24,12 +40,6 @@ func check(req ca.Request, now time.Time) error {
 	// That the sender holds the key is for Vault to verify, and it does.
 	if err := ca.CheckKey(csr.PublicKey); err != nil {
 		return err
-	}
-	if req.Profile.Name() == "" {
-		return &ca.Refusal{What: "the request", Why: "it has no profile"}
-	}
-	if !req.Validity.NotAfter.After(now.Add(time.Second)) {
-		return &ca.ValidityError{NotAfter: req.Validity.NotAfter, Problem: "a certificate must end in the future"}
 	}
 	if !stated(csr, req.Identity) {
 		return &ca.Refusal{What: "the certificate request", Why: "it states other names than were ordered, and Vault would certify them", Citation: "RFC 2986, Section 4.1"}

@@ -62,9 +62,13 @@ func (c *Convoy) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.shared {
-		if s != nil {
-			_ = s.dir.Close() // nothing was written through it
+		if s == nil {
+			continue
 		}
+		if s.later {
+			_ = s.Sync() // who had to know has waited
+		}
+		_ = s.dir.Close() // nothing was written through it
 	}
 	for _, p := range c.parents {
 		if p.dir != nil {
@@ -85,6 +89,7 @@ type Shared struct {
 	mu      sync.Mutex
 	waiting []chan error
 	failed  error
+	later   bool // there is something that nobody has waited for
 }
 
 // newShared opens what the syncs go through; nil where that cannot be had.
@@ -128,6 +133,17 @@ func (s *Shared) SyncDir(dir *Dir) error {
 		return dir.Sync()
 	}
 	return s.Sync()
+}
+
+// SyncDirLater is SyncDir for what nobody has to wait for: at its end the convoy does.
+func (s *Shared) SyncDirLater(dir *Dir) error {
+	if s == nil {
+		return dir.Sync()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.later = true
+	return s.failed
 }
 
 // count is how many wait.

@@ -116,3 +116,33 @@ func TestSyncFiles(t *testing.T) {
 		t.Errorf("one that is not there: %v", err)
 	}
 }
+
+// What nobody waits for is waited for at the end, once.
+func TestSyncDirLater(t *testing.T) {
+	dir := openDir(t, t.TempDir())
+	for _, later := range []bool{false, true} {
+		ctx, end := Together(t.Context())
+		s := ConvoyOf(ctx).Join(dir)
+		if s == nil {
+			t.Skip("this file system is not synced as a whole")
+		}
+		syncs := 0
+		s.sync = func(*os.File) error { syncs++; return nil }
+		for range 3 {
+			if !later {
+				break
+			}
+			if err := s.SyncDirLater(dir); err != nil || syncs != 0 {
+				t.Errorf("%d syncs, %v", syncs, err)
+			}
+		}
+		end()
+		if (syncs == 1) != later {
+			t.Errorf("later %t: %d syncs at the end", later, syncs)
+		}
+	}
+	var alone *Shared
+	if err := alone.SyncDirLater(dir); err != nil {
+		t.Error(err)
+	}
+}
