@@ -117,9 +117,9 @@ func (k *care) measure(all []renew.Stands, last *renew.Report, made bool) error 
 }
 
 // In a single pass nearly all memory is garbage at once, and is collected once it is
-// four times what is in use; not so beyond a bound.
+// six times what is in use; not so beyond a bound.
 const (
-	passGarbage = 300       // percent
+	passGarbage = 500       // percent
 	passMemory  = 240 << 20 // bytes
 	// In a cluster it is the API server that is waited for, and a pod has little memory.
 	clusterMemory = 56 << 20
