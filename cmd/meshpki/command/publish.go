@@ -168,6 +168,25 @@ func (p *planned) unpublished(ref string, err error) {
 	p.doc.List = append(p.doc.List, s)
 }
 
+// published is how what the manifest publishes stands.
+func (k *care) published(ctx context.Context) []ui.StatusPublication {
+	if k.m == nil {
+		return nil
+	}
+	var out []ui.StatusPublication
+	for _, p := range k.m.Publish {
+		s := ui.StatusPublication{To: p.To, Level: ui.LevelFine}
+		switch changed, err := k.publication(ctx, true, p); {
+		case err != nil:
+			s.Level, s.Problem = ui.LevelError, plain(err)
+		case changed:
+			s.Level = ui.LevelDue
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
 // sayPublished is what a pass tells of its publications.
 func (c *call) sayPublished(ref string, err error) {
 	if err != nil {

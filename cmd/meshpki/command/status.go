@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
@@ -24,7 +25,7 @@ func statusCommand() *command {
 		summary: "show every certificate under care, and what needs attention",
 		about: "Shows every certificate under care: the services of the manifest, and those issued without one. What needs " +
 			"attention stands first, then what ends soonest: where it is, when it ends, when it is due, and what is wrong. " +
-			"CAs that come to their end are named as well. It looks at everything anew, and changes nothing.\n\n" +
+			"CAs that come to their end are named as well, and objects of a cluster that have not the roots that the manifest publishes there. It looks at everything anew, and changes nothing.\n\n" +
 			"It is also the dead man's switch of renewal: with --max-age it tells when no pass has gone well for too long. A " +
 			"pass that was never made, a manifest that has lost all its services, and a journal or a place that cannot be read, " +
 			"always count as no.\n\n" +
@@ -252,6 +253,8 @@ func (k *care) status(ctx context.Context, maxAge time.Duration) (*standing, err
 		s.Services = append(s.Services, leftOf(l))
 	}
 	s.Authorities = tree.authorities(now)
+	s.Published = k.published(ctx)
+	s.blind = s.blind || slices.ContainsFunc(s.Published, func(p ui.StatusPublication) bool { return p.Problem != "" })
 	s.Sort()
 	return s, nil
 }

@@ -99,6 +99,11 @@ func pageOf(d Status) htmlPage {
 			p.Warnings = append(p.Warnings, htmlWarning{a.Level, htmlMarks[a.Level], Clean(a.Words(d.Now)) + ".", a.Todo})
 		}
 	}
+	for _, s := range d.Published {
+		if words := s.Words(); words != "" {
+			p.Warnings = append(p.Warnings, htmlWarning{s.Level, htmlMarks[s.Level], Safe(words) + ".", ""})
+		}
+	}
 	return p
 }
 

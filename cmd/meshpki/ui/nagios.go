@@ -33,6 +33,11 @@ func (d Status) Nagios(state string) string {
 			names = append(names, Clean(orName(a.CommonName, a.Name)))
 		}
 	}
+	for _, s := range d.Published {
+		if s.Level == LevelError {
+			names = append(names, Clean(s.To))
+		}
+	}
 	if len(names) > 0 {
 		said = append(said[:len(said):len(said)], List(names, 3))
 	}

@@ -69,6 +69,7 @@ type StatusPass struct {
 type Status struct {
 	Services    []StatusService
 	Authorities []StatusAuthority
+	Published   []StatusPublication // as the manifest has them
 	Last        *StatusPass
 	Problems    []string // of the passes themselves, as sentences
 	All         bool     // list all, also what is fine and far
@@ -110,13 +111,14 @@ func (d Status) counts() statusCounts {
 // Data is all that is known.
 func (d Status) Data() any {
 	out := struct {
-		Level       string            `json:"level"`
-		Problems    []string          `json:"problems"`
-		LastPass    *StatusPass       `json:"lastPass,omitempty"`
-		Counts      statusCounts      `json:"counts"`
-		Services    []StatusService   `json:"services"`
-		Authorities []StatusAuthority `json:"authorities"`
-	}{d.Level(), d.Problems, d.Last, d.counts(), d.Services, d.Authorities}
+		Level       string              `json:"level"`
+		Problems    []string            `json:"problems"`
+		LastPass    *StatusPass         `json:"lastPass,omitempty"`
+		Counts      statusCounts        `json:"counts"`
+		Services    []StatusService     `json:"services"`
+		Authorities []StatusAuthority   `json:"authorities"`
+		Published   []StatusPublication `json:"publications,omitempty"`
+	}{d.Level(), d.Problems, d.Last, d.counts(), d.Services, d.Authorities, d.Published}
 	if out.Problems == nil {
 		out.Problems = []string{}
 	}
@@ -140,6 +142,9 @@ func (d Status) Level() string {
 	}
 	for _, a := range d.Authorities {
 		worst = max(worst, slices.Index(levels, a.Level))
+	}
+	for _, s := range d.Published {
+		worst = max(worst, slices.Index(levels, s.Level))
 	}
 	if len(d.Problems) > 0 {
 		worst = len(levels) - 1
@@ -183,6 +188,9 @@ func (d Status) standings() string {
 	}
 	if c.Fine > 0 && c.Fine < c.Services {
 		parts = append(parts, fmt.Sprintf("%d %s fine", c.Fine, isAre(c.Fine)))
+	}
+	if said := d.publishing(); said != "" {
+		parts = append(parts, said)
 	}
 	return strings.Join(parts, ", ")
 }

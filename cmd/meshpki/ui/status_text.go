@@ -27,6 +27,7 @@ func (d Status) Text(p *Page) {
 	d.table(p)
 	p.Timeline(d.Services, d.Now)
 	d.authorities(p)
+	d.publications(p)
 	if next := d.next(); next != "" {
 		p.Next(next + DirFlag(d.Dir))
 	}
@@ -184,9 +185,9 @@ func (d Status) authorities(p *Page) {
 func (d Status) next() string {
 	c := d.counts()
 	switch {
-	case c.Services == 0:
+	case c.Services == 0 && len(d.Published) == 0:
 		return "meshpki issue --service payment"
-	case d.Last == nil, c.attention() > 0 && d.someFor("due", "drifted", "pending", "failed"):
+	case d.Last == nil, d.publishing() != "", c.attention() > 0 && d.someFor("due", "drifted", "pending", "failed"):
 		return "meshpki renew"
 	}
 	return ""
