@@ -25,6 +25,7 @@ type realVault struct {
 	*backendtest.VaultServer
 	t     *testing.T
 	proxy string // its address
+	drop  func() // has it hang up on everybody
 
 	mu     sync.Mutex
 	calls  map[string]int
@@ -75,7 +76,7 @@ func (v *realVault) stand() {
 	}
 	server := httptest.NewServer(proxy)
 	v.t.Cleanup(server.Close)
-	v.proxy = server.URL
+	v.proxy, v.drop = server.URL, server.CloseClientConnections
 }
 
 // when has f called with each signed certificate in hand; the first of them is 1.
