@@ -205,10 +205,26 @@ func checkLife(c *Credential, _ crypto.PublicKey, o Order, now time.Time) (found
 	for _, above := range c.Chain[1:] {
 		if leaf.NotAfter.After(above.NotAfter) {
 			differs(PartChain, "its end, beyond its issuer's", above.NotAfter, leaf.NotAfter)
-			break
+			return found
 		}
 	}
+	if end := endOfRoots(c); !end.IsZero() && leaf.NotAfter.After(end) {
+		differs(PartChain, "its end, beyond its root's", end, leaf.NotAfter)
+	}
 	return found
+}
+
+// endOfRoots is when the last of the roots ends that a chain can lead to; zero where
+// there is none, which is for the chain's verification to say.
+func endOfRoots(c *Credential) (end time.Time) {
+	top := c.Chain[len(c.Chain)-1]
+	for _, r := range c.Roots {
+		if bytes.Equal(r.RawSubject, top.RawIssuer) && r.NotAfter.After(end) &&
+			(len(top.AuthorityKeyId) == 0 || len(r.SubjectKeyId) == 0 || bytes.Equal(top.AuthorityKeyId, r.SubjectKeyId)) {
+			end = r.NotAfter
+		}
+	}
+	return end
 }
 
 func checkShape(c *Credential, _ crypto.PublicKey, o Order, _ time.Time) []Difference {
