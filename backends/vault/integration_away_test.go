@@ -156,7 +156,9 @@ func kubernetes(t *testing.T, s *server, signed func(*testing.T, *Authority), en
 	s.Do("POST", "auth/k8s/prod/config", map[string]any{"kubernetes_host": k.URL, "kubernetes_ca_cert": string(roots), "token_reviewer_jwt": reviewer, "disable_local_ca_jwt": true})
 	s.Do("POST", "auth/k8s/prod/role/mesh", map[string]any{"bound_service_account_names": "meshpki", "bound_service_account_namespaces": "default", "token_policies": "mesh", "token_ttl": "1h"})
 	auth := backends.VaultAuth{Method: "kubernetes", Mount: "k8s/prod", Role: "mesh", TokenFile: secret(t, k.Token(t, "default", "meshpki"))}
-	signed(t, enter(t, auth))
+	a := enter(t, auth)
+	signed(t, a)
+	revokedInTheMiddle(t, s, a)
 	stranger := k.Token(t, "default", "stranger")
 	auth.TokenFile = secret(t, stranger)
 	_, err = issue.Obtain(t.Context(), enter(t, auth), liveOrder(t, time.Hour), time.Now())

@@ -49,6 +49,7 @@ func TestIntegrationVault(t *testing.T) {
 		}
 	})
 	t.Run("roles", func(t *testing.T) { rows(t, s) })
+	t.Run("issuer's end", func(t *testing.T) { endOfIssuer(t, s) })
 	t.Run("revoke what is not kept", func(t *testing.T) { notKept(t, s) })
 	t.Run("young CA", func(t *testing.T) { young(t, s) })
 	t.Run("issuers", func(t *testing.T) { rotated(t, s) })
@@ -71,88 +72,6 @@ func withNames(t *testing.T, o issue.Order, n ca.Names) issue.Order {
 	}
 	o.Identity = id
 	return o
-}
-
-// rows are what a role changes: each is refused or explained, never passed over.
-func rows(t *testing.T, s *server) {
-	s.mount("rows", backendtest.VaultRole())
-	spiffe := "spiffe://cluster.local/ns/prod/sa/payment"
-	plain := ca.Names{Subject: ca.CommonNameOnly("payment"), DNS: []string{"payment.prod"}, URI: []string{spiffe}}
-	for _, c := range []struct {
-		name   string
-		role   map[string]any
-		names  ca.Names
-		life   time.Duration
-		part   string // of a mismatch
-		refuse string // of a refusal
-		remedy string
-	}{
-		{name: "good", role: backendtest.VaultRole()},
-		{name: "defaults", role: map[string]any{}, refuse: "role requires keys of type rsa", remedy: "vault patch rows/roles/mesh key_type=any"},
-		{name: "larger keys", role: backendtest.VaultRole("key_type", "ec", "key_bits", 384), refuse: "minimum of a 384-bit key", remedy: "key_bits=0"},
-		{name: "names beside the request", role: backendtest.VaultRole("use_csr_sans", false)},
-		{name: "names beside the request, and its common name", role: backendtest.VaultRole("use_csr_sans", false, "use_csr_common_name", true)},
-		{name: "its common name", role: backendtest.VaultRole("use_csr_common_name", true)},
-		{name: "no common name", role: backendtest.VaultRole("require_cn", true), names: ca.Names{URI: []string{spiffe}}, refuse: "common_name field is required", remedy: "require_cn=false"},
-		{name: "no common name allowed", role: backendtest.VaultRole(), names: ca.Names{URI: []string{spiffe}}},
-		{name: "no URIs", role: backendtest.VaultRole("allowed_uri_sans", ""), refuse: "URI Subject Alternative Names", remedy: "allowed_uri_sans="},
-		{name: "other URIs", role: backendtest.VaultRole("allowed_uri_sans", "spiffe://other/*"), refuse: "URI Subject Alternative Names", remedy: "allowed_uri_sans="},
-		{name: "no addresses", role: backendtest.VaultRole("allow_ip_sans", false), names: ca.Names{DNS: plain.DNS, URI: plain.URI, IP: []string{"10.0.0.5"}}, refuse: "IP Subject Alternative Names", remedy: "allow_ip_sans=true"},
-		{name: "other names", role: backendtest.VaultRole("allow_any_name", false, "allowed_domains", "example.com", "allow_subdomains", true), refuse: "not allowed by this role", remedy: "allow_any_name=true"},
-		{name: "organization", role: backendtest.VaultRole("organization", "Example"), part: issue.PartSubject, remedy: "organization="},
-		{name: "usage", role: backendtest.VaultRole("key_usage", "KeyAgreement"), part: issue.PartUsage, remedy: "key_usage=DigitalSignature"},
-		{name: "uses", role: backendtest.VaultRole("server_flag", false), part: issue.PartEKU, remedy: "server_flag=true"},
-		{name: "no basic constraints", role: backendtest.VaultRole("basic_constraints_valid_for_non_ca", false), part: issue.PartShape, remedy: "basic_constraints_valid_for_non_ca=true"},
-		{name: "trimmed", role: backendtest.VaultRole("max_ttl", "1h"), life: 240 * time.Hour, part: issue.PartEnd, remedy: "max_ttl="},
-		{name: "begins later", role: backendtest.VaultRole("not_before_duration", "1s")},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			s.Do("POST", "rows/roles/mesh", c.role)
-			a := s.open(t, backends.Vault{Mount: "rows", Role: "mesh"})
-			if c.life == 0 {
-				c.life = time.Hour
-			}
-			o := liveOrder(t, c.life)
-			if len(c.names.URI) == 0 {
-				c.names = plain
-			}
-			o = withNames(t, o, c.names)
-			got, err := issue.Obtain(t.Context(), a, o, time.Now())
-			hint := ""
-			if r, ok := errors.AsType[interface {
-				error
-				Remedy() string
-			}](err); ok {
-				hint = r.Remedy()
-			}
-			switch {
-			case c.part != "":
-				m, ok := errors.AsType[*issue.Mismatch](err)
-				if !ok || m.Part != c.part || !strings.Contains(hint, c.remedy) {
-					t.Errorf("error %v, remedy %q", err, hint)
-				}
-			case c.refuse != "":
-				if _, ok := ca.IsRefusal(err); !ok || !strings.Contains(err.Error(), c.refuse) || !strings.Contains(hint, c.remedy) {
-					t.Errorf("error %v, remedy %q", err, hint)
-				}
-			case err != nil:
-				t.Error(err)
-			case len(got.Roots) != 1 || len(got.Chain) != 1:
-				t.Errorf("%d roots, a chain of %d", len(got.Roots), len(got.Chain))
-			}
-			// What the first certificate shows was to be foreseen.
-			found := a.predict(readRole(&answer{data: s.Do("GET", "rows/roles/mesh", nil)}), backends.Want{Name: "payment", Identity: o.Identity, Profile: o.Profile, KeyType: ca.ECP256, Validity: c.life}, 0)
-			failed := 0
-			for _, d := range found {
-				if d.state == backends.StateFailed {
-					failed++
-				}
-			}
-			if (failed > 0) != (err != nil) {
-				t.Errorf("foreseen: %v; it came: %v", found, err)
-			}
-		})
-	}
 }
 
 func notKept(t *testing.T, s *server) {

@@ -68,13 +68,7 @@ func waysIn(t *testing.T, s *server) {
 	t.Run("approle", func(t *testing.T) {
 		a := enter(t, appRole(t, "mesh"))
 		signed(t, a)
-		// Its token is revoked in the middle.
-		first := a.client.session.token
-		s.Do("POST", "auth/token/revoke", map[string]any{"token": first})
-		signed(t, a)
-		if a.client.session.token == first {
-			t.Error("it has the token that was revoked")
-		}
+		revokedInTheMiddle(t, s, a)
 		// What the policy forbids is refused, without another login.
 		second := a.client.session.token
 		err := a.Revoke(t.Context(), mustObtain(t, a).Leaf().SerialNumber, ca.Superseded)
@@ -87,7 +81,9 @@ func waysIn(t *testing.T, s *server) {
 		_, answer := s.Try("POST", "auth/approle/role/mesh/secret-id", map[string]any{"wrap_ttl": "60s"})
 		token := answer["wrap_info"].(map[string]any)["token"].(string)
 		auth.SecretIDFile, auth.Wrapped = secret(t, token), true
-		signed(t, enter(t, auth))
+		a := enter(t, auth)
+		signed(t, a)
+		revokedInTheMiddle(t, s, a) // what was wrapped is still known
 		_, err := issue.Obtain(t.Context(), enter(t, auth), liveOrder(t, time.Hour), time.Now())
 		if _, ok := ca.IsRefusal(err); !ok || !strings.Contains(err.Error(), "somebody has opened it before") || strings.Contains(err.Error(), token) {
 			t.Errorf("opened twice: %v", err)
@@ -144,6 +140,17 @@ func file(t *testing.T, s *server, signed func(*testing.T, *Authority), enter fu
 	}
 }
 
+// revokedInTheMiddle revokes the token of who has logged in, who then logs in once more.
+func revokedInTheMiddle(t *testing.T, s *server, a *Authority) {
+	t.Helper()
+	first := a.client.session.token
+	s.Do("POST", "auth/token/revoke", map[string]any{"token": first})
+	mustObtain(t, a)
+	if a.client.session.token == first {
+		t.Error("it has the token that was revoked")
+	}
+}
+
 func mustObtain(t *testing.T, a *Authority) *issue.Credential {
 	t.Helper()
 	c, err := issue.Obtain(t.Context(), a, liveOrder(t, time.Hour), time.Now())
@@ -180,7 +187,9 @@ func jwt(t *testing.T, s *server, signed func(*testing.T, *Authority), enter fun
 	r.FillBytes(raw[:32])
 	sig.FillBytes(raw[32:])
 	token := text + "." + base64.RawURLEncoding.EncodeToString(raw)
-	signed(t, enter(t, backends.VaultAuth{Method: "jwt", Mount: "ci", Role: "mesh", TokenFile: secret(t, token)}))
+	a := enter(t, backends.VaultAuth{Method: "jwt", Mount: "ci", Role: "mesh", TokenFile: secret(t, token)})
+	signed(t, a)
+	revokedInTheMiddle(t, s, a)
 	_, err = issue.Obtain(t.Context(), enter(t, backends.VaultAuth{Method: "jwt", Mount: "ci", Role: "mesh", TokenFile: secret(t, token[:len(token)-4])}), liveOrder(t, time.Hour), time.Now())
 	if _, ok := ca.IsRefusal(err); !ok || strings.Contains(err.Error(), token[:40]) {
 		t.Errorf("with another signature: %v", err)
@@ -203,7 +212,9 @@ func certificate(t *testing.T, s *server, signed func(*testing.T, *Authority), e
 	s.Do("POST", "sys/auth/cert", map[string]any{"type": "cert"})
 	s.Do("POST", "auth/cert/certs/mesh", map[string]any{"certificate": string(pemfile.EncodeCertificates(c.Roots...)), "allowed_uri_sans": "spiffe://cluster.local/ns/prod/sa/*", "token_policies": "mesh"})
 	auth := backends.VaultAuth{Method: "cert", Role: "mesh", CertFile: crtFile, KeyFile: keyFile}
-	signed(t, enter(t, auth))
+	a := enter(t, auth)
+	signed(t, a)
+	revokedInTheMiddle(t, s, a)
 	// Another Vault's certificate is not taken for this one's.
 	strange := s.open(t, backends.Vault{Mount: "ways", Role: "mesh"})
 	strange.client.patience = 0
