@@ -38,9 +38,8 @@ func service() Identity {
 }
 
 // issuing gives one turn of Issuer.Issue with its ledger in memory.
-func issuing(b *testing.B) func() {
+func issuing(b *testing.B, issuer *Issuer) func() {
 	b.Helper()
-	issuer := newIssuer(b)
 	profile := must(ProfileByName("workload"))
 	return func() {
 		id := service()
@@ -81,7 +80,16 @@ func bare(b *testing.B) func() {
 }
 
 func BenchmarkIssue(b *testing.B) {
-	turn := issuing(b)
+	turn := issuing(b, newIssuer(b))
+	b.ReportAllocs()
+	for b.Loop() {
+		turn()
+	}
+}
+
+// BenchmarkIssueHere is BenchmarkIssue with a key that is at hand, as ca init makes it.
+func BenchmarkIssueHere(b *testing.B) {
+	turn := issuing(b, here(b, ECP256))
 	b.ReportAllocs()
 	for b.Loop() {
 		turn()
@@ -96,12 +104,19 @@ func BenchmarkBare(b *testing.B) {
 	}
 }
 
-// BenchmarkIssueToBare reports how many times as long the one takes as the other:
-// the median over pairs of runs that take turns, so that what else the machine
-// does strikes both.
+// BenchmarkIssueToBare reports how many times as long the one takes as the other,
+// for keys that are elsewhere and for those at hand.
 func BenchmarkIssueToBare(b *testing.B) {
+	b.Run("elsewhere", func(b *testing.B) { toBare(b, newIssuer(b)) })
+	b.Run("here", func(b *testing.B) { toBare(b, here(b, ECP256)) })
+}
+
+// toBare reports the median over pairs of runs that take turns, so that what else the
+// machine does strikes both.
+func toBare(b *testing.B, issuer *Issuer) {
+	b.Helper()
 	const pairs, turns = 25, 100
-	ours, theirs := issuing(b), bare(b)
+	ours, theirs := issuing(b, issuer), bare(b)
 	timed := func(turn func()) float64 {
 		start := time.Now()
 		for range turns {

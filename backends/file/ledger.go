@@ -100,7 +100,7 @@ func (l *Ledger) Record(ctx context.Context, e ca.Entry) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	data, err := json.Marshal(e)
+	data, err := e.JSON()
 	if err != nil {
 		return err
 	}
