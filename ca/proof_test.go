@@ -184,6 +184,31 @@ func TestSignedHere(t *testing.T) {
 	}
 }
 
+// TestSignedElsewhere: nor is what comes from other keys another when it is read again.
+func TestSignedElsewhere(t *testing.T) {
+	for _, kt := range KeyTypes() {
+		root := newRootOf(t, rootSpec(), key(t, kt))
+		below := belowOf(t, root, issuingSpec(), key(t, ECP384))
+		leaf := must(root.Issue(t.Context(), workload(t))).Leaf()
+		for name, c := range map[string]*x509.Certificate{"root": root.Certificate, "intermediate": below.Certificate, "leaf": leaf} {
+			if again := must(x509.ParseCertificate(c.Raw)); !reflect.DeepEqual(again, c) {
+				t.Errorf("%s, %s: read again it is another", string(kt), name)
+			}
+			if err := c.CheckSignatureFrom(root.Certificate); err != nil {
+				t.Errorf("%s, %s: %v", string(kt), name, err)
+			}
+		}
+	}
+	e := &examiner{Signer: key(t, ECP256), examine: func(*x509.Certificate) error { return nil }}
+	if e.completed(nil) != nil {
+		t.Error("nothing was seen")
+	}
+	root := newRoot(t, rootSpec()).Certificate
+	if _, err := e.SignMessage(rand.Reader, root.RawTBSCertificate, crypto.SHA256); err != nil || e.completed(root.Raw) != nil {
+		t.Errorf("the certificate with another signature was not seen: %v", err)
+	}
+}
+
 // TestWrongSignaturesHere is TestWrongSignatures where the key is at hand.
 func TestWrongSignaturesHere(t *testing.T) {
 	lost := errors.New("the token was pulled out")

@@ -15,6 +15,9 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
 	"github.com/meshpki/meshpki/internal/pemfile"
 	"github.com/meshpki/meshpki/internal/spiffeid"
 )
@@ -30,6 +33,9 @@ func sign(template, parent *x509.Certificate, pub crypto.PublicKey, signer crypt
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, pub, seen)
 	if err != nil {
 		return nil, fmt.Errorf("sign certificate: %w", err)
+	}
+	if cert := seen.completed(der); cert != nil {
+		return cert, nil
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
@@ -93,6 +99,21 @@ func noCertificate(err error) error {
 type examiner struct {
 	crypto.Signer
 	examine func(*x509.Certificate) error
+
+	// What was seen, and the signature that it got.
+	cert           *x509.Certificate
+	tbs, algorithm []byte
+	signature      []byte
+}
+
+// completed is the certificate that was seen, with its signature in it; nil where that
+// is not the one in DER.
+func (e *examiner) completed(der []byte) *x509.Certificate {
+	if e.cert == nil || !bytes.Equal(der, frame(e.tbs, e.algorithm, e.signature)) {
+		return nil
+	}
+	e.cert.Raw, e.cert.Signature = der, der[len(der)-len(e.signature):]
+	return e.cert
 }
 
 // SignMessage makes it a crypto.MessageSigner, which gets the bytes themselves
@@ -101,36 +122,30 @@ func (e *examiner) SignMessage(r io.Reader, tbs []byte, opts crypto.SignerOpts) 
 	if err := checkSize(tbs); err != nil {
 		return nil, err
 	}
-	cert, err := parseTBS(tbs)
+	cert, algorithm, err := parseTBS(tbs)
 	if err != nil {
 		return nil, noCertificate(err)
 	}
 	if err := e.examine(cert); err != nil {
 		return nil, err
 	}
-	return crypto.SignMessage(e.Signer, r, tbs, opts)
+	signature, err := crypto.SignMessage(e.Signer, r, tbs, opts)
+	e.cert, e.tbs, e.algorithm, e.signature = cert, tbs, algorithm, signature
+	return signature, err
 }
 
 // parseTBS reads a TBSCertificate as a certificate with an empty signature:
-// parsing does not check it (RFC 5280, Section 4.1).
-func parseTBS(tbs []byte) (*x509.Certificate, error) {
-	var head struct {
-		Version   asn1.RawValue `asn1:"optional,explicit,tag:0"`
-		Serial    asn1.RawValue
-		Algorithm asn1.RawValue
+// parsing does not check it (RFC 5280, Section 4.1). With it comes the signature's
+// algorithm.
+func parseTBS(tbs []byte) (cert *x509.Certificate, algorithm []byte, err error) {
+	var inner, element cryptobyte.String
+	outer := cryptobyte.String(tbs)
+	if !outer.ReadASN1(&inner, cbasn1.SEQUENCE) || !outer.Empty() || !inner.SkipOptionalASN1(cbasn1.Tag(0).ContextSpecific().Constructed()) ||
+		!inner.SkipASN1(cbasn1.INTEGER) || !inner.ReadAnyASN1Element(&element, nil) {
+		return nil, nil, errors.New("it does not begin like one (RFC 5280, Section 4.1)")
 	}
-	if _, err := asn1.Unmarshal(tbs, &head); err != nil {
-		return nil, err
-	}
-	der, err := asn1.Marshal(struct {
-		TBS       asn1.RawValue
-		Algorithm asn1.RawValue
-		Signature asn1.BitString
-	}{asn1.RawValue{FullBytes: tbs}, head.Algorithm, asn1.BitString{}})
-	if err != nil {
-		return nil, err
-	}
-	return x509.ParseCertificate(der)
+	cert, err = x509.ParseCertificate(frame(tbs, element, nil))
+	return cert, element, err
 }
 
 // maxSerial bounds a serial number to 20 octets (RFC 5280, Section 4.1.2.2).
