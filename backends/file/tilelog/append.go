@@ -94,32 +94,43 @@ func (w *Writer) keep(was tail, p plan, c Checkpoint, entries [][]byte) error {
 	}
 	at, ok := w.find(was.raw)
 	if ok && at.fits(r) {
-		at, err := w.note(at, r)
-		if err == nil {
-			err = w.write(p.pieces, c, false)
-		}
-		if err == nil {
-			w.at = at
-		}
-		return err
+		return w.noted(at, r, p, c)
 	}
 	if !ok {
 		at.base = max(0, was.size-unknownRange)
 	}
-	// What the journal still answers for first, then the new entries, then a new journal.
+	// What the journal still answers for first; then it can begin anew.
 	if err := w.syncRange(at.base, was.size); err != nil {
 		return err
+	}
+	if ok {
+		w.restart(Checkpoint{Raw: was.raw, Size: was.size}, 2*at.size)
+		if at := w.at; at.raw != nil && at.fits(r) {
+			return w.noted(at, r, p, c)
+		}
 	}
 	if err := w.write(p.pieces, c, true); err != nil {
 		return err
 	}
-	w.restart(c)
+	w.restart(c, at.size)
 	return nil
+}
+
+// noted makes an append durable by a record in the journal.
+func (w *Writer) noted(at position, r record, p plan, c Checkpoint) error {
+	at, err := w.note(at, r)
+	if err == nil {
+		err = w.write(p.pieces, c, false)
+	}
+	if err == nil {
+		w.at = at
+	}
+	return err
 }
 
 // unknownRange is how many entries at the end may not be durable where no journal
 // tells: more than one has room for.
-const unknownRange = 8192
+const unknownRange = journalMost / 64
 
 // syncRange syncs the files that the entries of a range have been written to, of a
 // log of to entries, and their names.

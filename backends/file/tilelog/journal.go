@@ -27,6 +27,7 @@ const (
 	journalMagic = "meshpki log journal v1\n"
 	journalStart = 4 << 10 // where the records begin
 	journalSize  = 512 << 10
+	journalMost  = 4 << 20 // one that gets full is made larger
 	bootSize     = 64
 	generation   = 8
 )
@@ -37,6 +38,7 @@ type position struct {
 	cycle  [generation]byte
 	base   int64 // how many entries were durable in the log's own files
 	offset int64 // of the next record
+	size   int64 // of the journal
 }
 
 // header is the beginning of a journal.
@@ -125,7 +127,7 @@ func parseRecord(data []byte, cycle [generation]byte, check bool) (r record, len
 
 // readJournal reads a journal and its header.
 func readJournal(name string) ([]byte, header, error) {
-	data, err := readFile(name, journalSize)
+	data, err := readFile(name, journalMost)
 	if err != nil {
 		return nil, header{}, err
 	}
@@ -156,7 +158,7 @@ func Interrupted(journal, boot string) (bool, error) {
 // find gives the place in the journal at which the log has that checkpoint; ok is
 // false where the journal does not know it, or there is none of this boot.
 func (w *Writer) find(checkpoint []byte) (at position, ok bool) {
-	if w.at.raw != nil && bytes.Equal(w.at.raw, checkpoint) {
+	if w.at.raw != nil && bytes.Equal(w.at.raw, checkpoint) && w.in(w.at.cycle) {
 		return w.at, true
 	}
 	data, h, err := readJournal(w.Journal)
@@ -167,7 +169,7 @@ func (w *Writer) find(checkpoint []byte) (at position, ok bool) {
 	if err != nil {
 		return position{}, false
 	}
-	at = position{raw: checkpoint, cycle: h.cycle, base: base.Size, offset: journalStart}
+	at = position{raw: checkpoint, cycle: h.cycle, base: base.Size, offset: journalStart, size: int64(len(data))}
 	if bytes.Equal(h.base, checkpoint) {
 		return at, true
 	}
@@ -181,6 +183,19 @@ func (w *Writer) find(checkpoint []byte) (at position, ok bool) {
 			return at, true
 		}
 	}
+}
+
+// in tells whether the journal is still in that cycle: another writer may have begun it
+// anew, and not come to the append that it did so for.
+func (w *Writer) in(cycle [generation]byte) bool {
+	f, err := os.Open(w.Journal)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var is [generation]byte
+	_, err = f.ReadAt(is[:], int64(len(journalMagic)+bootSize))
+	return err == nil && is == cycle
 }
 
 // note writes a record into the journal, and syncs it.
@@ -202,35 +217,42 @@ func (w *Writer) note(at position, r record) (position, error) {
 
 // fits tells whether a record would have room.
 func (at position) fits(r record) bool {
-	return at.offset+int64(len(r.checkpoint)+len(r.entries))+128 <= journalSize
+	return at.offset+int64(len(r.checkpoint)+len(r.entries))+128 <= at.size
 }
 
-// restart begins a journal anew at a checkpoint that all of the log's own files are
-// durable at. One that cannot be begun is taken away: it costs time, not truth.
-func (w *Writer) restart(c Checkpoint) {
+// restart begins a journal anew, of that size if that is more than the least, at a
+// checkpoint that all of the log's own files are durable at. One that cannot be begun is
+// taken away: it costs time, not truth.
+func (w *Writer) restart(c Checkpoint, size int64) {
 	w.at = position{}
 	h := header{boot: w.Boot, base: c.Raw}
 	_, _ = rand.Read(h.cycle[:]) // it does not fail
 	head, err := h.encode()
 	if err == nil {
-		err = w.begin(head)
+		size = min(max(size, journalSize), journalMost)
+		err = w.begin(head, size)
 	}
 	if err != nil {
 		_ = os.Remove(w.Journal)
 		return
 	}
-	w.at = position{raw: c.Raw, cycle: h.cycle, base: c.Size, offset: journalStart}
+	w.at = position{raw: c.Raw, cycle: h.cycle, base: c.Size, offset: journalStart, size: size}
 }
 
 // begin writes a header, into a file that has all its blocks.
-func (w *Writer) begin(head []byte) error {
+func (w *Writer) begin(head []byte, size int64) error {
+	whole := func() error {
+		data := make([]byte, size)
+		copy(data, head)
+		return durable.WriteFile(w.Journal, data, fileMode)
+	}
 	f, err := os.OpenFile(w.Journal, os.O_RDWR, 0)
 	if err != nil {
-		return durable.WriteFile(w.Journal, append(head, make([]byte, journalSize-len(head))...), fileMode)
+		return whole()
 	}
 	info, err := f.Stat()
-	if err == nil && info.Size() != journalSize {
-		return errors.Join(f.Close(), os.Remove(w.Journal), durable.WriteFile(w.Journal, append(head, make([]byte, journalSize-len(head))...), fileMode))
+	if err == nil && info.Size() != size {
+		return errors.Join(f.Close(), whole())
 	}
 	if err == nil {
 		_, err = f.WriteAt(append(head, make([]byte, journalStart+4-len(head))...), 0)
@@ -270,7 +292,7 @@ func (w *Writer) Recover() error {
 	} else if err := w.write(t.pieces, last, true); err != nil {
 		return err
 	}
-	w.restart(last)
+	w.restart(last, int64(len(data)))
 	return nil
 }
 
@@ -298,7 +320,7 @@ func (w *Writer) replay(data []byte, h header) (plan, Checkpoint, error) {
 			return damaged("a checkpoint in it: %v", err)
 		}
 		count := c.Size - last.Size
-		if count < 0 || count > journalSize {
+		if count < 0 || count > int64(len(data)) {
 			return damaged("%d entries follow %d", c.Size, last.Size)
 		}
 		entries, end, err := parseBundle(r.entries, int(count))
