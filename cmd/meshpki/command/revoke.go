@@ -21,16 +21,16 @@ func revokeCommand() *command {
 		summary: "revoke a certificate",
 		args:    "SERIAL|FILE…",
 		about: "Records the end of a certificate that this directory's authorities signed, or has it revoked by the one elsewhere " +
-			"that did, as the ledger knows it or --backend names it. It is named by its serial number or by a " +
-			"file whose first certificate it is. From then on renewal takes it for due, meshpki crl lists it, a revoked " +
+			"that did, as the ledger knows it or --backend names it. It is named by its serial number, by a " +
+			"file whose first certificate it is, or by the Secret that holds it, k8s://NAMESPACE/NAME. From then on renewal takes it for due, meshpki crl lists it, a revoked " +
 			"intermediate signs no certificate more, and a key that was compromised is not certified again. A revocation is " +
 			"never taken back. Revoking twice changes nothing, but for a reason that has become a compromise.",
 		examples: []example{{"the certificate of a service", "meshpki revoke pki/services/prod/payment/tls.crt --reason keyCompromise"}},
 		exits:    exitsOf(codeDone, codeFailed, codeUsage, codeNo),
-		flags: common(
+		flags: common(inCluster(
 			text("reason", "why: `"+strings.Join(ca.ReasonNames(), "|")+"` (default unspecified)"),
 			text("backend", "the authority elsewhere that signed it, a `REF`, where the ledger does not know it"),
-		),
+		)...),
 		run: runRevoke,
 	}
 }
@@ -91,7 +91,12 @@ func runRevoke(ctx context.Context, c *call) error {
 
 // revoke revokes what one argument names.
 func (c *call) revoke(ctx context.Context, d *file.Directory, arg string, reason ca.Reason) (ui.Revoked, error) {
-	serial, cert, err := c.serial(arg)
+	name := c.serial
+	rest, stored := strings.CutPrefix(arg, "k8s://")
+	if stored {
+		name = c.serialIn
+	}
+	serial, cert, err := name(rest)
 	if err != nil {
 		return ui.Revoked{}, err
 	}
@@ -119,6 +124,32 @@ func (c *call) revoke(ctx context.Context, d *file.Directory, arg string, reason
 		doc.State = "reason-changed"
 	}
 	return doc, nil
+}
+
+// serialIn takes it from the certificate that a Secret holds. The roots are in there as
+// well, and are not meant.
+func (c *call) serialIn(rest string) (*big.Int, *x509.Certificate, error) {
+	if !strings.Contains(rest, "/") {
+		return nil, nil, usagef("k8s://%s: is no Secret: k8s://NAMESPACE/NAME is expected", rest)
+	}
+	objects, err := c.stored("k8s", rest)
+	if err != nil {
+		return nil, nil, err
+	}
+	var found *x509.Certificate
+	for _, cert := range inspect.Certificates(objects) {
+		switch {
+		case cert.IsCA, found != nil && cert.Equal(found):
+		case found != nil:
+			return nil, nil, withHint(fmt.Errorf("k8s://%s: holds the certificates of several services", rest), "meshpki inspect lists them; name one by its serial number")
+		default:
+			found = cert
+		}
+	}
+	if found == nil {
+		return nil, nil, fmt.Errorf("k8s://%s: %w", rest, errNoCertificate)
+	}
+	return found.SerialNumber, found, nil
 }
 
 // serial reads a serial number, or takes it from a file's first certificate, which
