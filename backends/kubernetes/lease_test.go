@@ -115,14 +115,26 @@ func TestLeaseLost(t *testing.T) {
 	}
 }
 
-// TestLeaseForbidden: a right that is missing ends it.
+// TestLeaseForbidden: a right that is missing ends it, and the rule that grants it is named.
 func TestLeaseForbidden(t *testing.T) {
-	p := way(t, &backendtest.KubeAPI{Deny: func(verb, _, _, _ string) bool { return verb == "create" }})
-	err := p.Lead(t.Context(), backends.Leading{Namespace: "mesh", Name: "meshpki", Identity: "a", Now: time.Now, Life: 150 * time.Millisecond}, nil)
-	const want = `create Lease mesh/meshpki is forbidden to test; a Role in namespace mesh with the rule would grant it: ` +
-		`{apiGroups: ["coordination.k8s.io"], resources: [leases], verbs: [create]}`
-	if err == nil || err.Error() != want {
-		t.Errorf("%v", err)
+	for verb, named := range map[string]string{"get": ", resourceNames: [meshpki]", "create": "", "update": ", resourceNames: [meshpki]"} {
+		denied := ""
+		p := way(t, &backendtest.KubeAPI{Deny: func(v, _, _, _ string) bool { return v == denied }})
+		lead := func(identity string) error {
+			return p.Lead(t.Context(), backends.Leading{Namespace: "mesh", Name: "meshpki", Identity: identity, Now: time.Now, Life: 150 * time.Millisecond},
+				func(context.Context, backends.Term) error { return nil })
+		}
+		if verb == "update" { // of a Lease that is there, and given back
+			if err := lead("a"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		denied = verb
+		want := verb + ` Lease mesh/meshpki is forbidden to test; a Role in namespace mesh with the rule would grant it: ` +
+			`{apiGroups: ["coordination.k8s.io"], resources: [leases]` + named + `, verbs: [` + verb + `]}`
+		if err := lead("b"); err == nil || err.Error() != want {
+			t.Errorf("%v\n%s", err, want)
+		}
 	}
 }
 

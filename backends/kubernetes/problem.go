@@ -131,7 +131,7 @@ func (p *Problem) roleKind() string {
 }
 
 // rule is the RBAC rule that grants the verb, as narrow as it can be. Neither create
-// nor list can be kept to a name.
+// nor list can be kept to a name, nor can requests to signers, which have another each time.
 func (p *Problem) rule() string { return p.about.rule(p.verb) }
 
 func (t thing) rule(verbs ...string) string {
@@ -140,7 +140,7 @@ func (t thing) rule(verbs ...string) string {
 		resource += "/" + t.sub
 	}
 	named := ""
-	if t.name != "" && !slices.Contains(verbs, "create") && !slices.Contains(verbs, "list") {
+	if t.name != "" && t.resource != "certificatesigningrequests" && !slices.Contains(verbs, "create") && !slices.Contains(verbs, "list") {
 		named = fmt.Sprintf(", resourceNames: [%s]", t.name)
 	}
 	return fmt.Sprintf("{apiGroups: [%q], resources: [%s]%s, verbs: [%s]}", t.group, resource, named, strings.Join(verbs, ", "))

@@ -120,7 +120,7 @@ func (s *Signer) Issue(ctx context.Context, req ca.Request) (ca.Chain, error) {
 	}
 	answer, err := s.wait(ctx, c, name)
 	if err != nil && !isRefusal(err) {
-		return nil, err
+		return nil, forbidden("the answer to the request "+name, err)
 	}
 	// It has served; a right to take it away that is missing hurts nobody: the cluster does so.
 	_ = c.do(ctx, call{method: http.MethodDelete, about: requestAt(name)}, nil)
@@ -128,6 +128,14 @@ func (s *Signer) Issue(ctx context.Context, req ca.Request) (ca.Chain, error) {
 		return nil, err
 	}
 	return s.chain(answer)
+}
+
+// forbidden makes a right that is missing a refusal of what was wanted by it.
+func forbidden(what string, err error) error {
+	if p, ok := asProblem(err); ok && p.Code == http.StatusForbidden {
+		return &ca.Refusal{What: what, Why: p.Error()}
+	}
+	return err
 }
 
 func isRefusal(err error) bool {
@@ -255,7 +263,7 @@ func (s *Signer) Roots(ctx context.Context) ([]*x509.Certificate, error) {
 	for _, version := range bundleVersions {
 		roots, err := s.bundles(ctx, c, version)
 		if len(roots) > 0 || err != nil && !noResource(err) {
-			return roots, err
+			return roots, forbidden("a look at the roots of "+s.name, err)
 		}
 		last = err
 	}

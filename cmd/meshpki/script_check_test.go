@@ -135,3 +135,14 @@ func lines(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s has %s lines, not %s", args[1], got, args[0])
 	}
 }
+
+// wordsIn FILE TEXT finds a text in what was said, however its lines were wrapped.
+func wordsIn(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: words file text")
+	}
+	said := strings.Join(strings.Fields(ts.ReadFile(args[0])), " ")
+	if strings.Contains(said, args[1]) == neg {
+		ts.Fatalf("%q in: %t\n%s", args[1], !neg, said)
+	}
+}

@@ -131,6 +131,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	// Looking at what came out.
 	"json":      jsonHas,
 	"columns":   columns,
+	"words":     wordsIn,
 	"nocontrol": noControl,
 	"ascii":     asciiOnly,
 	"lines":     lines,
