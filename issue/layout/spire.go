@@ -58,10 +58,8 @@ func nginxMesh() Consumer {
 	c.unpack = upstreamUnpack
 	c.extra = func(h *Handover) (issue.Files, error) {
 		u := h.upstream()
-		for _, key := range []string{"namespace", "ca_cert_path"} {
-			if u.Plugin == pluginVault && u.Settings[key] == "" {
-				return nil, &RefusedError{c.Title, []Refusal{{"vault needs " + key, "NGINX Service Mesh, upstream CA"}}}
-			}
+		if err := refused(c.Title, nginxMeshRefusals(u)); err != nil {
+			return nil, err
 		}
 		if err := u.Validate(); err != nil {
 			return nil, err
@@ -70,6 +68,36 @@ func nginxMesh() Consumer {
 		return u.files(nginxConf, text), err
 	}
 	return c
+}
+
+// nginxMeshRefusals are what its schema of the file has against settings that SPIRE
+// itself would take.
+func nginxMeshRefusals(u Upstream) (found []Refusal) {
+	no := func(what string) {
+		found = append(found, Refusal{what, "NGINX Service Mesh, upstream CA"})
+	}
+	ways := map[string][]string{"cert_auth.": {"client_cert_path", "client_key_path"}, "approle_auth.": {"approle_id"}}
+	for _, key := range slices.Sorted(maps.Keys(u.Settings)) {
+		switch way, name, _ := strings.Cut(key, "."); {
+		case u.Plugin == pluginAWSSecret && key == "bundle_file_arn":
+			no("awssecret has no key bundle_file_arn there: what is signed leads to the root in cert_file_arn")
+		case u.Plugin == pluginVault && way == "k8s_auth":
+			no("there is no way into Vault by " + key + ": by cert_auth, approle_auth and token_auth")
+		case u.Plugin == pluginVault && ways[way+"."] != nil:
+			for _, need := range ways[way+"."] {
+				if u.Settings[way+"."+need] == "" && name != need {
+					no(way + " needs " + need)
+				}
+			}
+		}
+	}
+	for _, key := range []string{"namespace", "ca_cert_path"} {
+		if u.Plugin == pluginVault && u.Settings[key] == "" {
+			no("vault needs " + key)
+		}
+	}
+	slices.SortFunc(found, func(a, b Refusal) int { return strings.Compare(a.What, b.What) })
+	return slices.Compact(found)
 }
 
 // upstreamUnpack says of a CA that is kept elsewhere where that is.
@@ -121,8 +149,15 @@ func nginxMeshEnforce(*Handover) []enforcing {
 
 // nginxMeshRestarts: the mesh is told of its upstream authority when it is deployed.
 func nginxMeshRestarts(h *Handover, change Change) []string {
-	const deploy = "nginx-meshctl deploy --mtls-upstream-ca-conf " + nginxConf + ", for the upstream authority is told when the mesh is deployed"
+	file := nginxConf
+	if h.upstream().variable() != "" {
+		file = "/dev/shm/" + nginxConf
+	}
+	deploy := "nginx-meshctl deploy --mtls-upstream-ca-conf " + file + ", for the upstream authority is told when the mesh is deployed"
 	switch {
+	case h.upstream().variable() != "":
+		return []string{"first the secret, which is in no file here, but in " + h.upstream().variable() + " of the environment:",
+			"envsubst < " + nginxConf + " > " + file, "then " + deploy, "then every workload with a sidecar; and remove " + file}
 	case h.Scheme != pluginDisk:
 		return []string{deploy, "then every workload with a sidecar"}
 	case change == ChangeFirst:

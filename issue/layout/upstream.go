@@ -138,14 +138,32 @@ func (u Upstream) ordered() iter.Seq2[string, string] {
 	}
 }
 
-// document is the plugin as NGINX Service Mesh is given it.
+// variable is the environment variable in which a secret of the way into Vault is; ""
+// where the way has none.
+func (u Upstream) variable() string {
+	if u.Plugin != pluginVault {
+		return ""
+	}
+	for key := range u.Settings {
+		switch way, _, _ := strings.Cut(key, "."); way {
+		case "token_auth":
+			return pluginSecrets["token_auth.token"]
+		case "approle_auth":
+			return pluginSecrets["approle_auth.approle_secret_id"]
+		}
+	}
+	return ""
+}
+
+// document is the plugin as NGINX Service Mesh is given it. Its schema demands the
+// secrets themselves: what stands for one names the variable that has it, for envsubst.
 func (u Upstream) document() node {
 	var config node
 	for key, value := range u.ordered() {
 		block, name, inner := strings.Cut(key, ".")
 		switch {
 		case key == "token_auth":
-			config = append(config, entry{key, node{}})
+			config = append(config, entry{key, node{{"token", "${" + u.variable() + "}"}}})
 		case !inner:
 			config = append(config, entry{key, value})
 		case len(config) > 0 && config[len(config)-1].key == block:
@@ -153,6 +171,9 @@ func (u Upstream) document() node {
 		default:
 			config = append(config, entry{block, node{{name, value}}})
 		}
+	}
+	if last := len(config) - 1; last >= 0 && config[last].key == "approle_auth" {
+		config[last].value = append(config.nested(last), entry{"approle_secret_id", "${" + u.variable() + "}"})
 	}
 	return node{{"apiVersion", "v1"}, {"upstreamAuthority", u.Plugin}, {"config", config}}
 }
