@@ -157,7 +157,7 @@ func (c *call) refuseIssuer(m *config.Manifest, s *config.Service, ref string) e
 	default:
 		return nil
 	}
-	wrong := m.Wrong(s.Place, "spec.issuerRef", problem)
+	wrong := m.Wrong(s.Issuer.Place, "spec.issuerRef", problem)
 	wrong.Hint = fmt.Sprintf("--map-issuer %s=local has your own authority sign; issuers in the manifest does so for good", s.Issuer.Name)
 	return wrong
 }

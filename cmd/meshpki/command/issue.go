@@ -117,6 +117,8 @@ type job struct {
 	csr      []byte
 	from     string // issue.FromManifest, or by hand
 	at       string // where a file has the order: mesh.yaml:12; "" by hand
+	list     *config.Manifest
+	index    int // of the order in list
 	backend  string
 	outputs  []issue.Output
 	shown    []string         // the places as they were given

@@ -107,9 +107,12 @@ func (c *call) progress(done, total int, what string) {
 func (c *call) manifestJob(d *file.Directory, m *config.Manifest, i int, understood bool) (*job, error) {
 	s, flags := &m.Services[i], c.flags()
 	wrong := func(field string, err error) error {
+		if m.Certificates {
+			return m.Wrong(s.Place, strings.TrimSuffix("spec."+certificateKeys[field], "."), err.Error())
+		}
 		return m.Wrong(s.Place, strings.TrimSuffix(fmt.Sprintf("services[%d].%s", i, field), "."), err.Error())
 	}
-	j := &job{c: c, dir: d, understood: understood, force: flags.force, ifDue: true, dry: flags.dry, at: fmt.Sprintf("%s:%d", m.File, s.Line)}
+	j := &job{c: c, dir: d, understood: understood, force: flags.force, ifDue: true, dry: flags.dry, at: fmt.Sprintf("%s:%d", m.File, s.Line), list: m, index: i}
 	if !m.Certificates {
 		j.from = issue.FromManifest
 	}

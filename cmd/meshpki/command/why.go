@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/cmd/meshpki/config"
 	"github.com/meshpki/meshpki/cmd/meshpki/ui"
 	"github.com/meshpki/meshpki/issue"
 )
@@ -24,12 +25,38 @@ func (w *why) add(part, value, reason, citation string) {
 	}
 }
 
+// certificateKeys are the keys of a Certificate's spec, by those of a service.
+var certificateKeys = map[string]string{
+	"dns": "dnsNames", "ip": "ipAddresses", "uri": "uris", "email": "emailAddresses", "commonName": "commonName", "validity": "duration",
+	"renewAt": "renewBefore", "keyType": "privateKey", "backend": "issuerRef", "profile": "usages",
+}
+
 // asked is how the order says something: a flag, or a key of a service in a file.
 func (w *why) asked(flag, key string) string {
-	if w.i.j.at != "" {
-		return fmt.Sprintf("%s of the service at %s", key, w.i.j.at)
+	j := w.i.j
+	switch {
+	case j.at == "":
+		return "--" + flag
+	case !j.list.Certificates:
+		return fmt.Sprintf("%s of the service at %s", key, j.at)
+	case key == "subject":
+		key = "subject or literalSubject"
+	case key == "noSubject":
+		return "neither commonName nor subject in the Certificate at " + j.at
+	default:
+		key = cmp.Or(certificateKeys[key], key)
 	}
-	return "--" + flag
+	return fmt.Sprintf("%s of the Certificate at %s", key, j.at)
+}
+
+// given tells whether a service of a file says something itself, or leaves it to the
+// file's defaults.
+func (w *why) given(flag, key string, own func(s *config.Service) string) string {
+	j := w.i.j
+	if j.at == "" || own(&j.list.Services[j.index]) != "" {
+		return w.asked(flag, key)
+	}
+	return fmt.Sprintf("%s of defaults in %s", key, j.list.File)
 }
 
 // own is what the profile is, and where it is written.
@@ -158,7 +185,10 @@ func (w *why) times() {
 		reason = "--not-after"
 	case r.Validity != "":
 		life, _ := time.ParseDuration(r.Validity) // the order has been made of it
-		reason = w.asked("validity", "validity, or that of defaults,") + ": " + ca.Lifetime(life)
+		reason = w.given("validity", "validity", func(s *config.Service) string { return s.Validity }) + ": " + ca.Lifetime(life)
+		if j := w.i.j; j.list != nil && j.list.Certificates && life == 90*24*time.Hour {
+			reason += ", which is also what cert-manager takes where there is none"
+		}
 	}
 	if leaf.NotAfter.Before(w.i.asked.Add(-time.Second)) {
 		reason += ", cut to the end of its issuer"
@@ -166,7 +196,7 @@ func (w *why) times() {
 	w.add("until", at(leaf.NotAfter), reason, "RFC 5280, Section 4.1.2.5")
 	due := "66 % of its life, unless renewAt says otherwise"
 	if r.RenewAt > 0 {
-		due = fmt.Sprintf("renewAt: %d %% of its life", r.RenewAt)
+		due = fmt.Sprintf("%s: %d %% of its life", w.given("renew-at", "renewAt", func(s *config.Service) string { return s.RenewAt }), r.RenewAt)
 	}
 	w.add("due", at(w.i.due), due, "")
 }
@@ -180,6 +210,8 @@ func (w *why) rest() {
 		reason = "the key of the request, --csr"
 	case j.at == "" && j.c.IsSet("key-type"):
 		reason = "--key-type"
+	case j.at != "" && j.list.Services[j.index].KeyType+j.list.Defaults.KeyType != "":
+		reason = w.given("key-type", "keyType", func(s *config.Service) string { return s.KeyType })
 	case kt == string(j.profile.KeyType()):
 		reason = "what " + w.own() + " has made where nothing else is asked"
 	}
@@ -192,8 +224,16 @@ func (w *why) rest() {
 	w.add("OCSP", strings.Join(leaf.OCSPServer, ", "), urls, "RFC 5280, Section 4.2.2.1")
 	w.add("issuer's", strings.Join(leaf.IssuingCertificateURL, ", "), urls, "RFC 5280, Section 4.2.2.1")
 	backend := "the directory's issuing authority: no backend is named"
-	if j.record.Backend != "" {
-		backend = "backend " + j.record.Backend
+	switch {
+	case j.record.Backend == "":
+	case j.c.IsSet("backend"):
+		backend = "--backend " + j.record.Backend
+	case j.list != nil && j.list.Certificates:
+		backend = fmt.Sprintf("%s, which is mapped to %s", j.list.Services[j.index].Issuer, j.record.Backend)
+	case j.at != "":
+		backend = w.given("backend", "backend", func(s *config.Service) string { return s.Backend }) + ": " + j.record.Backend
+	default:
+		backend = "backend " + j.record.Backend + " of the manifest"
 	}
 	w.add("issuer", leaf.Issuer.String(), backend, "RFC 5280, Section 4.1.2.4")
 	w.add("serial", "drawn when it is signed", "at random, so that nobody can foresee it", "RFC 5280, Section 4.1.2.2")

@@ -15,6 +15,8 @@ import (
 
 // IssuerRef is who is to sign a Certificate, as the cluster calls it.
 type IssuerRef struct {
+	Place `yaml:"-"`
+
 	Name  string `yaml:"name" need:"yes" like:"letsencrypt-prod" doc:"The issuer's name; --map-issuer and issuers say which backend that is."`
 	Kind  string `yaml:"kind" like:"ClusterIssuer" doc:"Its kind; without it, Issuer."`
 	Group string `yaml:"group" like:"cert-manager.io" doc:"Its API group; without it, cert-manager.io."`

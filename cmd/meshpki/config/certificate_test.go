@@ -30,7 +30,7 @@ func TestCertificate(t *testing.T) {
 			continue
 		}
 		s := Service{Place: m.Services[0].Place, Name: "a-tls", Namespace: "prod", Identity: "plain", NoDNS: true, Validity: "2160h0m0s", NoSubject: true,
-			Profile: "workload", DNS: []string{"a"}, Issuer: &IssuerRef{Name: "mesh"}}
+			Profile: "workload", DNS: []string{"a"}, Issuer: &IssuerRef{Place: Place{6, 14}, Name: "mesh"}}
 		if strings.HasPrefix(spec, "dnsNames: [a.b") {
 			s.DNS = nil
 		}

@@ -91,7 +91,7 @@ func TestEveryFieldOfACertificate(t *testing.T) {
 	told := map[string]bool{}
 	issuer := strings.Replace(head, "{name: mesh}", "{name: mesh, kind: ClusterIssuer, group: cert-manager.io}", 1)
 	m, err := orders(t, issuer+"  dnsNames: [a]\n")
-	if err != nil || m.Services[0].Name != "a-tls" || *m.Services[0].Issuer != (IssuerRef{"mesh", "ClusterIssuer", "cert-manager.io"}) {
+	if err != nil || m.Services[0].Name != "a-tls" || *m.Services[0].Issuer != (IssuerRef{Place{6, 14}, "mesh", "ClusterIssuer", "cert-manager.io"}) {
 		t.Errorf("%+v: %v", m, err)
 	}
 	mentions(t, issuer, func(path string) { told[path] = true })

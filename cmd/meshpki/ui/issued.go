@@ -225,6 +225,25 @@ func (s *IssuedStream) End() error {
 // "  planned  until 2026-12-21 12:00 UTC".
 const besideName = 2 + len("planned") + 2 + len("until 2026-12-21 12:00 UTC")
 
+// mostPlanned is how many planned ones are shown whole.
+const mostPlanned = 10
+
+// planned shows of each certificate that would be made what it is, and why; where there
+// are many, it says how that is seen.
+func (d IssuedMany) planned(p *Page) {
+	if n := d.Count["planned"]; n > mostPlanned {
+		p.Blank()
+		p.Para(p.Indent(), "--json shows of each what it would be, and why each part of it is so")
+		return
+	}
+	for _, s := range d.List {
+		if s.State == "planned" {
+			p.Blank()
+			Issued{Done: s, Now: d.Now}.Text(p)
+		}
+	}
+}
+
 // Text is a table, the failed first.
 func (d IssuedMany) Text(p *Page) {
 	count := d.Count
@@ -269,6 +288,7 @@ func (d IssuedMany) Text(p *Page) {
 		p.Blank()
 		p.Table(rows)
 	}
+	d.planned(p)
 	if listed > len(d.List) {
 		p.Blank()
 		p.Para(p.Indent(), "too many for a list: --json has all of them")
