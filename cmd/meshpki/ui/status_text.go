@@ -148,7 +148,7 @@ func (p *Page) statusRow(r statusRow, widths [4]int, head bool) {
 // shorten takes the middle out of a text that is wider than that many columns: the
 // beginning and the end of a path say most.
 func (p *Page) shorten(s string, columns int) string {
-	if lipgloss.Width(s) <= columns {
+	if wide(s) <= columns {
 		return s
 	}
 	if !p.utf8 {

@@ -147,7 +147,7 @@ func (p *Page) Para(indent int, text string) {
 // Hanging writes text behind a lead-in, wrapped two columns in: errors and hints.
 func (p *Page) Hanging(lead, text string) {
 	p.b.WriteString(lead)
-	p.wrap(lipgloss.Width(lead), 2, text)
+	p.wrap(wide(lead), 2, text)
 }
 
 // Field writes a named fact, its text wrapped in a column of its own:
@@ -167,7 +167,7 @@ func (p *Page) Field(column int, name, text string) {
 func (p *Page) heading(sign Sign, name, words string) {
 	room := p.width - p.Indent()
 	name = p.shorten(name, room)
-	if p.widthOf(name)+2+lipgloss.Width(words) <= room {
+	if p.widthOf(name)+2+wide(words) <= room {
 		p.Line("%s%s", p.Sign(sign), p.Bold(name+"  "+words))
 		return
 	}
@@ -180,7 +180,18 @@ func (p *Page) widthOf(s string) int {
 	if !p.utf8 {
 		s = asciiSigns.Replace(s)
 	}
-	return lipgloss.Width(s)
+	return wide(s)
+}
+
+// wide is how many columns a text takes; plain ASCII, as nearly always, is not searched
+// for clusters of characters.
+func wide(s string) int {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return lipgloss.Width(s)
+		}
+	}
+	return len(s)
 }
 
 // Command writes a command that can be pasted, on a line of its own, never wrapped.
@@ -209,7 +220,7 @@ func (p *Page) Table(rows []Row) {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], lipgloss.Width(c))
+			widths[i] = max(widths[i], wide(c))
 		}
 	}
 	for _, r := range rows {
@@ -223,7 +234,7 @@ func (p *Page) row(r Row, widths []int) string {
 	b.WriteString(p.Sign(r.Sign))
 	at, gap := p.Indent(), ""
 	for i, c := range r.Cells {
-		n := lipgloss.Width(c)
+		n := wide(c)
 		if i > 1 && at+len(gap)+n > p.width {
 			gap = "\n" + strings.Repeat(" ", p.Indent()+widths[0]+2)
 			at = p.Indent() + widths[0] + 2
@@ -248,7 +259,7 @@ func (p *Page) wrap(at, hang int, text string) {
 		}
 		first := true
 		for word := range strings.FieldsSeq(line) {
-			n := lipgloss.Width(word)
+			n := wide(word)
 			switch {
 			case first:
 			case at+1+n > p.width:
