@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/meshpki/meshpki/internal/durable"
@@ -23,7 +24,7 @@ func TestMemory(t *testing.T) {
 		if err := m.Remove(ctx, "prod.payment"); err != nil {
 			t.Errorf("many %t: what was never there cannot be forgotten: %v", many, err)
 		}
-		for _, text := range []string{"one", "another"} {
+		for _, text := range []string{"one", "another", strings.Repeat("long ", 2000)} {
 			if err := m.Write(ctx, "prod.payment", []byte(text)); err != nil {
 				t.Fatal(err)
 			}
@@ -53,6 +54,45 @@ func TestMemory(t *testing.T) {
 		stop()
 		if err := m.Write(stopped, "prod.payment", nil); err == nil {
 			t.Error("it writes for who has given up")
+		}
+	}
+}
+
+// What a writer that was interrupted has left is nothing: it can be written, and
+// forgotten. What is there already is replaced whole.
+func TestMemoryUnwritten(t *testing.T) {
+	for _, left := range []string{"", "{\"a\":1}\x00\x00"} {
+		d := &Directory{path: t.TempDir()}
+		m := d.Memory()
+		if err := os.MkdirAll(m.dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		ctx, end := durable.Together(t.Context())
+		defer end()
+		leave := func() {
+			if err := os.WriteFile(m.Place("prod.payment"), []byte(left), secretMode); err != nil {
+				t.Fatal(err)
+			}
+		}
+		leave()
+		if data, err := m.Read(ctx, "prod.payment"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%q: it remembers %q, %v", left, data, err)
+		}
+		if err := m.Write(ctx, "prod.payment", []byte("one\n")); err != nil {
+			t.Fatal(err)
+		}
+		if data, err := m.Read(ctx, "prod.payment"); err != nil || string(data) != "one\n" {
+			t.Errorf("%q: it remembers %q, %v", left, data, err)
+		}
+		leave()
+		if names, err := m.Names(ctx); err != nil || len(names) != 1 {
+			t.Errorf("%q: %q, %v", left, names, err)
+		}
+		if err := m.Remove(ctx, "prod.payment"); err != nil {
+			t.Error(err)
+		}
+		if files, err := os.ReadDir(m.dir); err != nil || len(files) > 0 {
+			t.Errorf("%q: left behind: %v, %v", left, files, err)
 		}
 	}
 }
