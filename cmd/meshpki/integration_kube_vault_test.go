@@ -4,7 +4,6 @@ package main
 
 import (
 	"crypto/x509"
-	"encoding/pem"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,25 +14,24 @@ import (
 	"github.com/meshpki/meshpki/backends/backendtest"
 )
 
-// podsVault is a Vault to which pods log in with their own tokens, as a role of the
-// method at kubernetes. It believes the key of the API server's tokens.
-func podsVault(t *testing.T, k *backendtest.KubeServer, accounts ...string) *realVault {
+// podsVault is a Vault to which pods log in with their own tokens, as a role of its
+// Kubernetes method, which has the API server review them.
+func podsVault(t *testing.T, k *backendtest.KubeServer, ns string, accounts ...string) *realVault {
 	t.Helper()
-	v := startVault(t)
+	v := startVault(t, "vault-kubernetes")
 	v.mount("pki", true)
-	data, err := os.ReadFile(k.Key())
+	const at = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+	k.Must(t, http.MethodPost, at, map[string]any{"metadata": map[string]any{"name": ns + "-reviewer"},
+		"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator"},
+		"subjects": []any{map[string]any{"kind": "ServiceAccount", "name": "vault", "namespace": ns}}})
+	reviewer := k.Token(t, ns, "vault")
+	k.Await(t, ns+":vault", "create", "authentication.k8s.io", "tokenreviews", "", "")
+	roots, err := os.ReadFile(k.CA)
 	must(t, err)
-	block, _ := pem.Decode(data)
-	key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
-	must(t, err)
-	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	must(t, err)
-	const issuer = "https://kubernetes.default.svc"
 	v.Do("PUT", "sys/policies/acl/pods", map[string]any{"policy": `path "pki/sign/mesh" { capabilities = ["update"] }`})
-	v.Do("POST", "sys/auth/kubernetes", map[string]any{"type": "jwt"})
-	v.Do("POST", "auth/kubernetes/config", map[string]any{"bound_issuer": issuer, "jwt_validation_pubkeys": []string{string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))}})
-	v.Do("POST", "auth/kubernetes/role/meshpki", map[string]any{"role_type": "jwt", "user_claim": "sub", "bound_audiences": []string{issuer},
-		"bound_claims": map[string]any{"sub": accounts}, "token_policies": "pods", "token_ttl": "10m"})
+	v.Do("POST", "sys/auth/kubernetes", map[string]any{"type": "vault-kubernetes"})
+	v.Do("POST", "auth/kubernetes/config", map[string]any{"kubernetes_host": k.URL, "kubernetes_ca_cert": string(roots), "token_reviewer_jwt": reviewer, "disable_local_ca_jwt": true})
+	v.Do("POST", "auth/kubernetes/role/meshpki", map[string]any{"bound_service_account_names": accounts, "bound_service_account_namespaces": ns, "token_policies": "pods", "token_ttl": "10m"})
 	return v
 }
 
@@ -42,7 +40,8 @@ func podsVault(t *testing.T, k *backendtest.KubeServer, accounts ...string) *rea
 // a certificate of its own. Both log in with the token of their ServiceAccount.
 func vaultInCluster(t *testing.T, k *backendtest.KubeServer, _ *clusterSigner) {
 	const ns = "vaulted"
-	v := podsVault(t, k, "system:serviceaccount:vaulted:meshpki", "system:serviceaccount:vaulted:payment")
+	k.Namespace(t, ns)
+	v := podsVault(t, k, ns, "meshpki", "payment")
 	dir := t.TempDir()
 	manifest := filepath.Join(dir, "own.yaml")
 	writeFile(t, manifest, "apiVersion: meshpki/v1\nservices:\n- {name: payment, namespace: vaulted, validity: 1m, outputs: [{to: \"k8s://vaulted/payment-tls\"}]}\n")
