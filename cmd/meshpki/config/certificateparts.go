@@ -42,7 +42,7 @@ type secretKey struct {
 
 type renewalDoc struct {
 	Policy  string  `yaml:"policy" of:"RenewBefore Disabled"`
-	Windows ignored `yaml:"windows" refuse:"change windows are in the manifest, under windows"`
+	Windows ignored `yaml:"windows" refuse:"windows go with a service of the manifest, which has windows of its own; without them it is renewed at any time"`
 }
 
 // checkParts asks whether all of it can be had here.
