@@ -2,7 +2,6 @@ package file
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -335,11 +334,11 @@ func writeFiles(dir *durable.Dir, set issue.Set, owner owner, labels labels, sha
 		}
 		files = append(files, f)
 	}
-	data, err := json.MarshalIndent(m, "", "  ")
+	data, err := m.encode()
 	if err != nil {
 		return err
 	}
-	files = append(files, durable.NewFile{Name: factsName, Data: append(data, '\n'), Mode: publicMode})
+	files = append(files, durable.NewFile{Name: factsName, Data: data, Mode: publicMode})
 	if err := labels.applyDir(dir); err != nil {
 		return err
 	}
