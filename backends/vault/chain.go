@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -154,6 +155,11 @@ type issuer struct {
 // has one: its CA.
 func (a *Authority) issuers(ctx context.Context) ([]issuer, error) {
 	list, err := a.client.list(ctx, a.path("issuers"))
+	if isStatus(err, http.StatusForbidden) {
+		// Anybody may list them, where there are any: no policy says no here.
+		return nil, &remedied{error: &ca.Refusal{What: a.String(), Why: "there is no PKI mount " + a.settings.Mount + " at " + a.client.address},
+			remedy: "vault secrets list names the mounts"}
+	}
 	if err != nil {
 		return nil, a.refused(ctx, err)
 	}

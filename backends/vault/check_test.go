@@ -2,6 +2,8 @@ package vault
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -110,6 +112,12 @@ func serverDefects() []defect {
 func mountDefects(lists string) []defect {
 	return []defect{
 		{name: "other mount", wrong: func(x *examiner) { x.answers["sys/internal/ui/mounts/pki"] = map[string]any{"type": "kv"} }, check: "mount", state: backends.StateFailed, says: "of type kv"},
+		{name: "no mount", wrong: func(x *examiner) { x.answers["pki/issuers"] = 403 }, check: "issuer", state: backends.StateFailed, says: "there is no PKI mount pki"},
+		{name: "no mount for root", wrong: func(x *examiner) {
+			x.answers["sys/internal/ui/mounts/pki"] = 403
+			x.answers["auth/token/lookup-self"] = map[string]any{"ttl": 0, "policies": []any{"root"}}
+		}, check: "mount", state: backends.StateFailed, says: "there is no mount pki"},
+		{name: "mount unknown", wrong: func(x *examiner) { x.answers["sys/internal/ui/mounts/pki"] = 403 }, check: "mount", state: backends.StateUnknown, says: "tell nothing about pki"},
 		{name: "mount that trims", wrong: func(x *examiner) {
 			x.answers["sys/internal/ui/mounts/pki"] = map[string]any{"type": "pki", "config": map[string]any{"max_lease_ttl": 3600}}
 		}, check: "role", state: backends.StateFailed, says: "greatest life"},
@@ -200,5 +208,20 @@ func TestCheckOfTLS(t *testing.T) {
 	}
 	if _, err := Check(t.Context(), "pki/mesh", backends.Options{Now: clock, Getenv: environment(), Settings: &backends.Vault{CACert: filepath.Join(t.TempDir(), "none")}}, nil); err == nil || !strings.Contains(err.Error(), "none") {
 		t.Errorf("roots that are not there: %v", err)
+	}
+}
+
+// What Vault's own environment cannot mean is a wrong setting, and a file that is not
+// there is a file that is not there.
+func TestEnvironment(t *testing.T) {
+	for name, value := range map[string]string{"VAULT_RATE_LIMIT": "nonsense", "VAULT_CLIENT_TIMEOUT": "nonsense", "VAULT_SKIP_VERIFY": "nonsense", "VAULT_CACERT": "/nonexistent/roots.pem"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, value)
+			_, err := open(t.Context(), "pki/mesh", backends.Options{Now: clock, Getenv: environment()})
+			_, wrong := errors.AsType[*backends.RefError](err)
+			if err == nil || wrong == errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("error %v", err)
+			}
+		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -55,8 +56,10 @@ type client struct {
 // are silent.
 func newClient(ctx context.Context, s backends.Vault, o backends.Options) (*client, error) {
 	config := api.DefaultConfig()
-	if config.Error != nil {
+	if _, file := errors.AsType[*fs.PathError](config.Error); file {
 		return nil, fmt.Errorf("the environment of Vault: %w", config.Error)
+	} else if config.Error != nil {
+		return nil, &backends.RefError{Ref: "the environment of Vault", Problem: "cannot be meant: " + clean(config.Error.Error())}
 	}
 	for _, set := range []struct{ into, name string }{{s.Address, ""}, {o.Env("VAULT_AGENT_ADDR"), "VAULT_AGENT_ADDR"}, {o.Env("VAULT_ADDR"), "VAULT_ADDR"}} {
 		if set.into == "" {
