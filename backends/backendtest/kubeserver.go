@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -127,6 +128,23 @@ func stop(t testing.TB, cmd **exec.Cmd) {
 	_ = (*cmd).Process.Kill()
 	_ = (*cmd).Wait()
 	*cmd = nil
+}
+
+// Used is the CPU time that the API server and its store have had so far; zero where the
+// system does not tell.
+func (k *KubeServer) Used() (api, etcd time.Duration) { return used(k.api), used(k.etcd) }
+
+func used(cmd *exec.Cmd) time.Duration {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+	var ticks [2]int
+	for i := range ticks {
+		ticks[i], _ = strconv.Atoi(fields[11+i]) // utime and stime: see proc(5)
+	}
+	return time.Duration(ticks[0]+ticks[1]) * time.Second / 100
 }
 
 // Ask makes a request as the administrator; the code is 0 without an answer.
