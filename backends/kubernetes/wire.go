@@ -161,7 +161,7 @@ func (m *meta) leaves(message []byte) error {
 	var seconds int64
 	err := eachField(message, func(n protowire.Number, _ []byte, value uint64) error {
 		if n == 1 {
-			seconds = int64(value) //nolint:gosec // a number with a sign is sent as one without
+			seconds = int64(value) // a number with a sign is sent as one without
 		}
 		return nil
 	})

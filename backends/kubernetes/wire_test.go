@@ -91,7 +91,7 @@ func TestWireDamaged(t *testing.T) {
 	if err := whole.readProto(answer); err != nil {
 		t.Fatal(err)
 	}
-	for n := range len(answer) {
+	for n := range answer {
 		s := &secret{}
 		if err := s.readProto(answer[:n]); err == nil && !reflect.DeepEqual(s, whole) {
 			t.Errorf("the first %d of %d bytes read as a Secret", n, len(answer))
