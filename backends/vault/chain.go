@@ -34,7 +34,7 @@ func (a *Authority) chainOf(got *signed) (ca.Chain, error) {
 	if err != nil {
 		return nil, err
 	}
-	above, err := a.above.over(leaf[0], append(got.Chain, got.Issuer))
+	above, err := a.above.over(leaf[0], got)
 	if err != nil {
 		return nil, fmt.Errorf("its chain: %w", err)
 	}
@@ -45,18 +45,21 @@ func (a *Authority) chainOf(got *signed) (ca.Chain, error) {
 // certificate after the other. Its zero value is ready to use, also by several at once.
 type ascent struct {
 	mu    sync.Mutex
-	text  string
+	last  signed   // the answer, without the certificate
 	chain ca.Chain // the issuer, and the CAs above it in their order
 }
 
-// over gives the CAs over a certificate, from its issuer upward, of those in the texts.
+// over gives the CAs over a certificate, from its issuer upward, of those in an answer.
 // Whether they signed it is for whoever holds the answer against the order to verify.
-func (s *ascent) over(c *x509.Certificate, texts []string) (ca.Chain, error) {
-	text := strings.Join(texts, "\n")
+func (s *ascent) over(c *x509.Certificate, got *signed) (ca.Chain, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.text == text && len(s.chain) > 0 && names(c, s.chain[0]) {
+	if len(s.chain) > 0 && bytes.Equal(s.last.Issuer, got.Issuer) && bytes.Equal(s.last.Chain, got.Chain) && names(c, s.chain[0]) {
 		return slices.Clone(s.chain), nil
+	}
+	texts, err := got.above()
+	if err != nil {
+		return nil, err
 	}
 	var above []*x509.Certificate
 	for _, text := range texts {
@@ -70,7 +73,7 @@ func (s *ascent) over(c *x509.Certificate, texts []string) (ca.Chain, error) {
 		above = append(above, certs...)
 	}
 	chain := climb(c, above)[1:]
-	s.text, s.chain = text, chain
+	s.last, s.chain = signed{Issuer: got.Issuer, Chain: got.Chain}, chain
 	return slices.Clone(chain), nil
 }
 

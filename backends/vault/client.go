@@ -280,11 +280,24 @@ func (c *client) away(is bool) {
 	}
 }
 
-// signed is what Vault says of what it has signed, in PEM.
+// signed is what Vault says of what it has signed, in PEM. What is above it is the same
+// for one certificate after the other, and is kept as it came.
 type signed struct {
-	Certificate string   `json:"certificate"`
-	Issuer      string   `json:"issuing_ca"`
-	Chain       []string `json:"ca_chain"`
+	Certificate string          `json:"certificate"`
+	Issuer      json.RawMessage `json:"issuing_ca"` // a text
+	Chain       json.RawMessage `json:"ca_chain"`   // a list of texts
+}
+
+var errNoTexts = errors.New("it is no list of texts")
+
+// above are the texts of the CAs.
+func (s *signed) above() ([]string, error) {
+	var issuer string
+	var texts []string
+	if len(s.Issuer) > 0 && json.Unmarshal(s.Issuer, &issuer) != nil || len(s.Chain) > 0 && json.Unmarshal(s.Chain, &texts) != nil {
+		return nil, errNoTexts
+	}
+	return append(texts, issuer), nil
 }
 
 // answer is what Vault said.

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -150,9 +151,18 @@ func TestNamespace(t *testing.T) {
 
 // FuzzChain reads whatever a server may give for a chain.
 func FuzzChain(f *testing.F) {
-	f.Add("-----BEGIN CERTIFICATE-----\n", "x")
-	f.Fuzz(func(t *testing.T, leaf, above string) {
-		chain, err := new(Authority).chainOf(&signed{leaf, above, []string{above, leaf}})
+	f.Add("-----BEGIN CERTIFICATE-----\n", "x", `["x"]`)
+	f.Fuzz(func(t *testing.T, leaf, above, raw string) {
+		issuer, err := json.Marshal(above)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = new(Authority).chainOf(&signed{leaf, []byte(raw), []byte(raw)})
+		list, err := json.Marshal([]string{above, leaf})
+		if err != nil {
+			t.Fatal(err)
+		}
+		chain, err := new(Authority).chainOf(&signed{leaf, issuer, list})
 		if err == nil && (len(chain) == 0 || len(pemfile.EncodeCertificates(chain...)) == 0) {
 			t.Error("a chain of nothing")
 		}
