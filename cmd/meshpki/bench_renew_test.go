@@ -53,12 +53,14 @@ func TestBenchRenewal(t *testing.T) {
 	b.ratio("  the same in CPU time", pass.cpu, bare.cpu, "")
 	b.row("  peak memory", fmt.Sprintf("%.0f MB", b.peak(renew)), "at most 300 MB")
 
-	var last []float64
+	var shown, ended []float64
 	for i := range 5 {
 		b.spoil(n/2 + i)
-		last = append(last, b.sinceTouched(n/2+i, renew))
+		files, process := b.sinceTouched(n/2+i, renew)
+		shown, ended = append(shown, files), append(ended, process)
 	}
-	b.row("one due among them: from the trial of its place, behind all looks, to the end of the process", ms(median(last)), "at most 50 ms")
+	b.row("one due among them: from the trial of its place, behind all looks, to its new files", ms(median(shown)), "at most 50 ms")
+	b.row("  to the end of the process, which a pass with nothing due has as well", ms(median(ended)), "")
 	b.fromManifest(n)
 	b.renewMany()
 	b.oneOfFew()
@@ -72,12 +74,11 @@ func (b *bench) spoil(i int) {
 	must(b.t, os.Remove(filepath.Join(b.service(i), "..data", "tls.key")))
 }
 
-// sinceTouched runs a pass, and gives how long it went on once the place of a service was
-// touched. A pass tries the places of what is due before anything is signed, once it has
-// looked at everything. Two differences of passes that take seconds would not show what
-// one renewal takes; this does, and the end of the pass with it, which one that finds
-// nothing due has as well.
-func (b *bench) sinceTouched(i int, argv []string) float64 {
+// sinceTouched runs a pass, and gives how long after the place of a service was touched
+// its new files were there, and the process at its end. A pass tries the places of what
+// is due before anything is signed, once it has looked at everything. The difference of
+// two passes that take seconds would not show what one renewal takes.
+func (b *bench) sinceTouched(i int, argv []string) (files, process float64) {
 	b.t.Helper()
 	changed := func() time.Time {
 		info, err := os.Stat(b.service(i))
@@ -105,7 +106,9 @@ func (b *bench) sinceTouched(i int, argv []string) float64 {
 	if begin.IsZero() {
 		b.t.Fatalf("%s was not touched", b.service(i))
 	}
-	return milliseconds(end.Sub(begin))
+	link, err := os.Lstat(filepath.Join(b.service(i), "..data"))
+	must(b.t, err)
+	return milliseconds(link.ModTime().Sub(begin)), milliseconds(end.Sub(begin))
 }
 
 // few is how many services there are where a pass is short beside one renewal.
