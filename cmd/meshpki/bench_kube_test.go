@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -33,7 +34,8 @@ type kubeBench struct {
 	*bench
 	k        *backendtest.KubeServer
 	way      string
-	versions []issue.Version // that the places of the bare loop are at
+	versions []issue.Version   // that the places of the bare loop are at
+	facts    map[string]string // of a Secret that renewal made: the bare loop's have as many
 }
 
 // TestBenchKubernetes has many Secrets renewed that are all due, and a bare loop of the
@@ -111,6 +113,11 @@ func (b *kubeBench) places(n int, t *testing.T) []issue.Store {
 		must(t, err)
 		out = append(out, s)
 	}
+	s, err := clusters.Store("prod/service-000000", backends.Options{Cluster: backends.Cluster{Kubeconfig: b.way}, Now: time.Now})
+	must(t, err)
+	made, _, err := s.Load(t.Context())
+	must(t, err)
+	b.facts = made.Facts
 	b.versions = make([]issue.Version, n)
 	b.applyAll(out, b.makeSets(n))
 	return out
@@ -119,9 +126,8 @@ func (b *kubeBench) places(n int, t *testing.T) []issue.Store {
 // makeSets makes keys and certificates, as the bare loop of files does.
 func (b *kubeBench) makeSets(n int) []issue.Set {
 	var out []issue.Set
-	b.makeEach(n, func(name string, chain, key, roots []byte) {
-		facts := map[string]string{issue.FactOrder: name, issue.FactDue: time.Now().Format(time.RFC3339Nano)}
-		out = append(out, issue.Set{Facts: facts, Files: issue.Files{"tls.crt": {Data: chain}, "tls.key": {Data: key, Secret: true}, "ca.crt": {Data: roots}}})
+	b.makeEach(n, func(_ string, chain, key, roots []byte) {
+		out = append(out, issue.Set{Files: issue.Files{"tls.crt": {Data: chain}, "tls.key": {Data: key, Secret: true}, "ca.crt": {Data: roots}}})
 	})
 	return out
 }
@@ -134,7 +140,8 @@ func (b *kubeBench) applyAll(places []issue.Store, sets []issue.Set) {
 		wait.Go(func() {
 			for i := range work {
 				set := sets[i]
-				set.Facts = map[string]string{issue.FactOrder: set.Facts[issue.FactOrder], issue.FactDue: time.Now().Format(time.RFC3339Nano)}
+				set.Facts = maps.Clone(b.facts)
+				set.Facts[issue.FactDue] = time.Now().Format(time.RFC3339Nano) // another each time
 				var err error
 				b.versions[i], err = places[i].Save(b.t.Context(), set, b.versions[i])
 				if err != nil {
