@@ -89,8 +89,11 @@ func (p *pass) again(ctx context.Context, t *Target) (*View, Decision) {
 	}
 	for i, place := range t.Places {
 		was := g.view.versionAt(i, g.parts)
-		same, err := place.Store.(issue.Comparer).Unchanged(ctx, was)
-		if err != nil || !same {
+		c, can := place.Store.(issue.Comparer)
+		if !can {
+			return nil, Decision{}
+		}
+		if same, err := c.Unchanged(ctx, was); err != nil || !same {
 			return nil, Decision{}
 		}
 	}

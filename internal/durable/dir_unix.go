@@ -26,6 +26,9 @@ func retry(call func() error) error {
 	}
 }
 
+// letGo closes a descriptor that nothing was written through.
+func letGo(fd int) { _ = unix.Close(fd) }
+
 // OpenDir opens the directory that a path leads to.
 func OpenDir(path string) (*Dir, error) {
 	var fd int
@@ -44,7 +47,7 @@ func newDir(fd int, path string) (*Dir, error) {
 	d := &Dir{dir: dir{fd}, path: path}
 	var err error
 	if d.info, err = d.Stat(); err != nil {
-		_ = unix.Close(fd) // nothing was written through it
+		letGo(fd)
 		return nil, err
 	}
 	return d, nil
@@ -114,7 +117,7 @@ func (d *Dir) in(op, name string, do func(up int, base string) error) error {
 			})
 		}
 		if up != d.fd {
-			_ = unix.Close(up) // nothing was written through it
+			letGo(up)
 		}
 		if err != nil {
 			return &fs.PathError{Op: op, Path: name, Err: err}
@@ -163,7 +166,7 @@ func (d *Dir) ReadFile(name string, most int64, trust func(Info) error) ([]byte,
 	if err != nil {
 		return nil, Info{}, err
 	}
-	defer unix.Close(fd)
+	defer letGo(fd)
 	var st unix.Stat_t
 	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
 		return nil, Info{}, err
@@ -313,7 +316,7 @@ func (d *Dir) Names() (names []string, err error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: d.path, Err: err}
 	}
-	defer unix.Close(fd)
+	defer letGo(fd)
 	for buf := make([]byte, 4<<10); ; {
 		n := 0
 		err := retry(func() (err error) {

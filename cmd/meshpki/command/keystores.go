@@ -60,8 +60,9 @@ func (j *job) layouts(o *issue.RecordOutput) ([]layout.Named, error) {
 // layoutsOf finds layouts by their names, those of many services once.
 func (c *call) layoutsOf(names []string) ([]layout.Named, error) {
 	key := strings.Join(names, "\x00")
-	if known, ok := c.layouts.Load(key); ok {
-		return known.([]layout.Named), nil
+	known, _ := c.layouts.Load(key)
+	if named, ok := known.([]layout.Named); ok {
+		return named, nil
 	}
 	named, err := layout.ByName(names...)
 	if err == nil {
