@@ -158,8 +158,14 @@ func (p *Page) Field(column int, name, text string) {
 	}
 	in := p.Indent()
 	pad := max(column-utf8.RuneCountInString(name), 0)
-	p.b.WriteString(strings.Repeat(" ", in) + p.Faint(name) + strings.Repeat(" ", pad+2))
-	p.wrap(in+column+2, in+column+2, text)
+	at := in + column + 2
+	p.b.WriteString(strings.Repeat(" ", in) + p.Faint(name))
+	if first, _, _ := strings.Cut(text, " "); at+wide(first) > p.width && strings.Contains(text, " ") {
+		p.b.WriteString("\n" + strings.Repeat(" ", at)) // the word stands alone, as in wrap
+	} else {
+		p.b.WriteString(strings.Repeat(" ", pad+2))
+	}
+	p.wrap(at, at, text)
 }
 
 // heading writes whom it is about and what is said of it, on one line where they fit,
