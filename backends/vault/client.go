@@ -96,7 +96,7 @@ func newClient(ctx context.Context, s backends.Vault, o backends.Options) (*clie
 	} else {
 		made.ClearNamespace()
 	}
-	c := &client{api: made, address: config.Address, now: o.Now, sleep: guard.Sleep, patience: patience, timeout: callTimeout}
+	c := &client{api: made.WithRequestCallbacks(resent), address: config.Address, now: o.Now, sleep: guard.Sleep, patience: patience, timeout: callTimeout}
 	return c, c.session.set(ctx, c, s, o)
 }
 
@@ -113,8 +113,12 @@ func (c *client) with(token string) (*api.Client, error) {
 	}
 	made.SetMaxRetries(0)
 	made.SetToken(token)
-	return made, nil
+	return made.WithRequestCallbacks(resent), nil
 }
+
+// resent has a request keep its body where a server sends it on to another: vault/api
+// makes the body anew then, from the object that it was made from.
+func resent(r *api.Request) { r.Obj = json.RawMessage(r.BodyBytes) }
 
 func firstOf(texts ...string) string {
 	for _, s := range texts {

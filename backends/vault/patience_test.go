@@ -102,6 +102,25 @@ func TestOneLimit(t *testing.T) {
 	}
 }
 
+// A standby that does not pass requests on sends whoever asks to the active node: the
+// request is the same there.
+func TestSentOn(t *testing.T) {
+	f := newFake(t, clock)
+	a := f.open(t, backends.Vault{})
+	sentOn := 0
+	f.before = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/v1/pki/sign/mesh" || sentOn > 0 {
+			return false
+		}
+		sentOn++
+		http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
+		return true
+	}
+	if _, err := issue.Obtain(t.Context(), a, order(t, time.Hour), start); err != nil || sentOn != 1 {
+		t.Errorf("sent on %d times: %v", sentOn, err)
+	}
+}
+
 // A Vault that takes a request and does not answer, or stops in the middle of its answer,
 // is away, once one try has taken as long as it may.
 func TestStalled(t *testing.T) {
