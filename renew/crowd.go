@@ -63,6 +63,7 @@ func (d dueTarget) candidate(ctx context.Context) (*Target, error) {
 	}
 	t, err := d.again(ctx)
 	if t != nil {
+		t = t.own(d.again)
 		t.forget()
 	}
 	return t, err
@@ -73,8 +74,8 @@ func (d dueTarget) candidate(ctx context.Context) (*Target, error) {
 func (p *pass) all(ctx context.Context, workers int, candidates iter.Seq[Candidate], f func(context.Context, *Target, error)) error {
 	work := func(c Candidate) {
 		t, err := c(ctx)
-		if t != nil {
-			t.again = c
+		if t != nil && t.again == nil {
+			t = t.own(c)
 		}
 		if errors.Is(err, ErrAbort) {
 			p.abort(err)

@@ -35,7 +35,7 @@ type Target struct {
 	From string
 
 	glance *glance   // the first look of the pass, for the second
-	again  Candidate // that made it
+	again  Candidate // that made it; nil until it is a pass's own
 }
 
 // Place is one place of a target, with the names of its layouts.
@@ -75,6 +75,14 @@ func Ask(ctx context.Context, s issue.Store) *Known {
 	}
 	k.Record, k.Unread = issue.RecordOf(k.Set.Facts)
 	return k
+}
+
+// own is a copy for one pass, which keeps in it what it has seen: a candidate may give
+// one target to several that overlap.
+func (t *Target) own(c Candidate) *Target {
+	mine := *t
+	mine.Places, mine.again = slices.Clone(t.Places), c
+	return &mine
 }
 
 // forget drops what was known of the places beforehand.
