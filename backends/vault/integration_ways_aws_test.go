@@ -121,6 +121,7 @@ func TestIntegrationVaultAWS(t *testing.T) {
 	service := httptest.NewServer(sts)
 	t.Cleanup(service.Close)
 	s.Do("POST", "sys/auth/cloud", map[string]any{"type": "vault-aws"})
+	t.Cleanup(func() { s.Do("DELETE", "sys/auth/cloud", nil) }) // which ends the plugin's process
 	s.Do("POST", "auth/cloud/config/client", map[string]any{"sts_endpoint": service.URL, "sts_region": "eu-central-1", "iam_server_id_header_value": "vault.example.com", "max_retries": 0})
 	s.Do("POST", "auth/cloud/role/mesh", map[string]any{"auth_type": "iam", "bound_iam_principal_arn": "arn:aws:iam::111122223333:role/meshpki", "resolve_aws_unique_ids": false, "token_policies": "mesh", "token_ttl": "1h"})
 	as := func(key, secret string) {
