@@ -43,11 +43,7 @@ func (m *Memory) Read(ctx context.Context, name string) ([]byte, error) {
 	if err != nil {
 		return nil, errors.Join(err, ctx.Err())
 	}
-	data, err := os.ReadFile(path)
-	if err == nil && unwritten(data) {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: fs.ErrNotExist}
-	}
-	return data, err
+	return os.ReadFile(path)
 }
 
 // Write remembers bytes under a name, durably, in place of what was there.
@@ -56,25 +52,11 @@ func (m *Memory) Write(ctx context.Context, name string, data []byte) error {
 	if err := errors.Join(err, ctx.Err()); err != nil {
 		return err
 	}
-	convoy := durable.ConvoyOf(ctx)
-	if len(data) <= oneBlock {
-		err = convoy.CreateFile(path, data, secretMode)
-		if err == nil || !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errors.ErrUnsupported) {
-			return err
-		}
-	}
 	if err := durable.MkdirAll(m.dir, 0o700); err != nil {
 		return err
 	}
-	return convoy.WriteFile(path, data, secretMode)
+	return durable.ConvoyOf(ctx).WriteFile(path, data, secretMode)
 }
-
-// oneBlock is how much a file system writes as one: a crash leaves all of it, or nothing.
-const oneBlock = 4096
-
-// unwritten tells whether a file is what a crash has left of one whose writer did not
-// come to its end: nothing has been done yet that it was to remember.
-func unwritten(data []byte) bool { return len(data) == 0 || data[len(data)-1] == 0 }
 
 // Remove forgets a name; one that is not there is forgotten already. Among many that
 // wait for the disk together it does not: what a crash brings back was done, and is

@@ -146,37 +146,3 @@ func TestSyncDirLater(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-// A file that is made among many is on the disk, with its mode; one that is there stays
-// as it is, and what could not be made durable is not left behind.
-func TestCreateFile(t *testing.T) {
-	dir := openDir(t, t.TempDir())
-	name := filepath.Join(dir.Name(), "key")
-	if err := (*Convoy)(nil).CreateFile(name, nil, 0o600); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("for one alone: %v", err)
-	}
-	ctx, end := Together(t.Context())
-	defer end()
-	s := ConvoyOf(ctx).Join(dir)
-	if s == nil {
-		t.Skip("this file system is not synced as a whole")
-	}
-	syncs := 0
-	sync := s.sync
-	s.sync = func(f *os.File) error { syncs++; return sync(f) }
-	for _, exists := range []bool{false, true} {
-		if err := ConvoyOf(ctx).CreateFile(name, []byte("k"), 0o600); errors.Is(err, os.ErrExist) != exists || err != nil != exists {
-			t.Errorf("exists %t: %v", exists, err)
-		}
-	}
-	if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 || info.Size() != 1 || syncs != 1 {
-		t.Errorf("%v, %v after %d syncs", info, err, syncs)
-	}
-	s.sync = func(*os.File) error { return errors.New("lost") }
-	if err := ConvoyOf(ctx).CreateFile(name+"2", []byte("k"), 0o600); err == nil {
-		t.Error("what was lost is told of as written")
-	}
-	if _, err := os.Stat(name + "2"); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("it is left behind: %v", err)
-	}
-}

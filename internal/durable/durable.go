@@ -39,27 +39,6 @@ func (c *Convoy) WriteFile(name string, data []byte, mode fs.FileMode) error {
 	return shared.SyncDir(in)
 }
 
-// CreateFile is WriteFile of a file that must not exist yet, with one wait instead of
-// two: a crash before it returns may leave a file that is empty, or ends with zeros. The
-// error is fs.ErrExist where there is one, and errors.ErrUnsupported where nobody waits
-// together.
-func (c *Convoy) CreateFile(name string, data []byte, mode fs.FileMode) error {
-	dir, base := filepath.Split(name)
-	in, err := OpenDir(filepath.Clean(dir))
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	shared := c.Join(in)
-	if shared == nil {
-		return errors.ErrUnsupported
-	}
-	if err := in.createSynced(NewFile{Name: base, Data: data, Mode: mode}, shared); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return nil
-}
-
 // Create writes a file that must not exist yet and syncs it; the directory that
 // holds it is for the caller to sync. A file that could not be written whole is
 // taken away again.
