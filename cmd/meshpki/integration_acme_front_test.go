@@ -25,6 +25,7 @@ type acmeFront struct {
 	mu     sync.Mutex
 	asked  []string // paths of what was asked for with GET
 	posted []string // what was signed, decoded
+	made   []string // what was signed, and something was made for: a nonce may be refused, and it is sent again
 	broken string   // "", "503" or "silent"
 }
 
@@ -52,7 +53,11 @@ func (s *acmeServer) front() *acmeFront {
 		case "silent":
 			<-r.Context().Done()
 		default:
-			proxy.ServeHTTP(w, r)
+			proxy.ServeHTTP(&making{w, func() {
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				f.made = append(f.made, payloadOf(body))
+			}}, r)
 		}
 	}))
 	s.t.Cleanup(server.Close)
@@ -73,13 +78,34 @@ func (f *acmeFront) note(r *http.Request, body []byte) (broken string) {
 		}
 		return ""
 	}
-	var signed struct{ Payload string }
-	if json.Unmarshal(body, &signed) == nil {
-		payload, _ := base64.RawURLEncoding.DecodeString(signed.Payload)
-		f.posted = append(f.posted, r.URL.Path+" "+string(payload))
-	}
+	f.posted = append(f.posted, r.URL.Path+" "+payloadOf(body))
 	return ""
 }
+
+// payloadOf is what was signed in a request; "" where nothing was.
+func payloadOf(body []byte) string {
+	var signed struct{ Payload string }
+	if json.Unmarshal(body, &signed) != nil {
+		return ""
+	}
+	payload, _ := base64.RawURLEncoding.DecodeString(signed.Payload)
+	return string(payload)
+}
+
+// making tells of an answer that something was made.
+type making struct {
+	http.ResponseWriter
+	made func()
+}
+
+func (m *making) WriteHeader(code int) {
+	if code == http.StatusCreated {
+		m.made()
+	}
+	m.ResponseWriter.WriteHeader(code)
+}
+
+func (m *making) Unwrap() http.ResponseWriter { return m.ResponseWriter }
 
 func (f *acmeFront) breaks(how string) {
 	f.mu.Lock()
@@ -87,8 +113,8 @@ func (f *acmeFront) breaks(how string) {
 	f.broken = how
 }
 
-// renewals counts the requests for renewal information; replaced lists what orders
-// said that they replace.
+// renewals counts the requests for renewal information; replaced lists what the
+// orders that were made said that they replace.
 func (f *acmeFront) renewals() (n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -104,8 +130,7 @@ func (f *acmeFront) replaced(t *testing.T) (out []string) {
 	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, p := range f.posted {
-		_, payload, _ := strings.Cut(p, " ")
+	for _, payload := range f.made {
 		var order struct {
 			Identifiers []any
 			Replaces    string
