@@ -2,6 +2,7 @@ package file
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -334,11 +335,11 @@ func writeFiles(dir *durable.Dir, set issue.Set, owner owner, labels labels, sha
 		}
 		files = append(files, f)
 	}
-	data, err := m.encode()
+	data, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return err
 	}
-	files = append(files, durable.NewFile{Name: factsName, Data: data, Mode: publicMode})
+	files = append(files, durable.NewFile{Name: factsName, Data: append(data, '\n'), Mode: publicMode})
 	if err := labels.applyDir(dir); err != nil {
 		return err
 	}

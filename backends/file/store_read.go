@@ -1,6 +1,7 @@
 package file
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,17 @@ import (
 	"github.com/meshpki/meshpki/internal/durable"
 	"github.com/meshpki/meshpki/issue"
 )
+
+// manifest is what factsName holds.
+type manifest struct {
+	Schema string `json:"schema"`
+	// Files are the names of all files; nil in a generation of an early version.
+	Files  []string          `json:"files"`
+	Secret []string          `json:"secret"`
+	Facts  map[string]string `json:"facts"`
+}
+
+const setSchema = "meshpki/set/v1"
 
 // largest bounds what is read of one place: whoever may write there could fill the
 // memory of everybody who looks.
@@ -35,7 +47,7 @@ func openGeneration(root *durable.Dir, gen string) (*durable.Dir, manifest, erro
 	if err != nil {
 		return nil, m, errors.Join(damaged(gen, factsName, err), dir.Close())
 	}
-	if m, err = decodeManifest(data); err != nil || m.Schema != setSchema || checkNames(m.Files) != nil || checkNames(m.Secret) != nil {
+	if err := json.Unmarshal(data, &m); err != nil || m.Schema != setSchema || checkNames(m.Files) != nil || checkNames(m.Secret) != nil {
 		return nil, m, errors.Join(fmt.Errorf("%s is damaged: it is not what meshpki wrote there", filepath.Join(gen, factsName)), dir.Close())
 	}
 	return dir, m, nil
