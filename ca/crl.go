@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"math/big"
 	"time"
@@ -196,19 +195,12 @@ func (p *endings) over(e ending, now time.Time) bool {
 // crlFrame makes a list without entries up to the moment at which it would be
 // signed.
 func (i *Issuer) crlFrame(template *x509.RevocationList) (*crlFrame, error) {
-	probe := &framer{public: i.Signer.Public()}
-	_, err := x509.CreateRevocationList(rand.Reader, template, i.Certificate, probe)
-	if probe.tbs == nil {
+	tbs, opts, err := ToBeSigned(i.Signer.Public(), func(s crypto.Signer) error {
+		_, err := x509.CreateRevocationList(rand.Reader, template, i.Certificate, s)
+		return err
+	})
+	if err != nil {
 		return nil, fmt.Errorf("make the CRL: %w", err)
 	}
-	return newCRLFrame(probe.tbs, probe.opts)
+	return newCRLFrame(tbs, opts)
 }
-
-// framer is a signer that keeps what it is asked to sign, and signs nothing.
-type framer struct {
-	public crypto.PublicKey
-	tbs    []byte
-	opts   crypto.SignerOpts
-}
-
-var errFramed = errors.New("nothing is signed yet")

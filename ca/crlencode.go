@@ -8,7 +8,6 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
 	"time"
 )
@@ -17,18 +16,6 @@ import (
 // them. So crypto/x509 makes the list without its entries, and they are put in
 // their place here, of which there is one (RFC 5280, Section 5.1). Before anything
 // is signed, crypto/x509 reads all of it back, part by part.
-
-// Public is the key that would sign.
-func (f *framer) Public() crypto.PublicKey { return f.public }
-
-// Sign is for signers of hashes; this one wants the bytes themselves.
-func (f *framer) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return nil, errFramed }
-
-// SignMessage keeps what is to be signed.
-func (f *framer) SignMessage(_ io.Reader, tbs []byte, opts crypto.SignerOpts) ([]byte, error) {
-	f.tbs, f.opts = bytes.Clone(tbs), opts
-	return nil, errFramed
-}
 
 // crlFrame is the TBSCertList without its revokedCertificates.
 type crlFrame struct {
@@ -80,20 +67,10 @@ func (f *crlFrame) tbs(entries []byte) []byte {
 	return append(out, f.behind...)
 }
 
-// list is the whole CertificateList.
-func (f *crlFrame) list(tbs, signature []byte) []byte {
-	bits := 1 + len(signature) // of which the first octet counts the unused ones
-	size := len(tbs) + len(f.algorithm) + headerSize(bits) + bits
-	out := appendHeader(make([]byte, 0, headerSize(size)+size), asn1.TagSequence|constructed, size)
-	out = append(append(out, tbs...), f.algorithm...)
-	out = append(appendHeader(out, asn1.TagBitString, bits), 0)
-	return append(out, signature...)
-}
-
 // read gives the list with these entries as crypto/x509 reads it, under an empty
 // signature, which it does not look at.
 func (f *crlFrame) read(entries []byte) (*x509.RevocationList, error) {
-	list, err := x509.ParseRevocationList(f.list(f.tbs(entries), nil))
+	list, err := x509.ParseRevocationList(frame(f.tbs(entries), f.algorithm, nil))
 	if err != nil {
 		return nil, fmt.Errorf("what was to be signed is no CRL: %w", err)
 	}
@@ -113,7 +90,7 @@ func (f *crlFrame) sign(entries []byte, issuer *x509.Certificate, signer crypto.
 	if err := issuer.CheckSignature(f.bare.SignatureAlgorithm, tbs, signature); err != nil {
 		return nil, fmt.Errorf("sign the CRL: the key made a signature that is not its own: %w", err)
 	}
-	return f.list(tbs, signature), nil
+	return frame(tbs, f.algorithm, signature), nil
 }
 
 // judgeAtOnce is how many entries are read back at once.
@@ -172,6 +149,15 @@ const (
 	entrySize = 52
 )
 
+// formOf is how a time is written, in UTC and to the second (RFC 5280, Sections 4.1.2.5
+// and 5.1.2.6).
+func formOf(t time.Time) (tag byte, form string) {
+	if y := t.Year(); y < 1950 || y >= 2050 {
+		return asn1.TagGeneralizedTime, "20060102150405Z"
+	}
+	return asn1.TagUTCTime, "060102150405Z"
+}
+
 // headerSize is how many octets tag and length take.
 func headerSize(length int) int {
 	n := 2
@@ -206,11 +192,8 @@ func appendEntry(b []byte, e ending) []byte {
 	for len(serial) > 1 && serial[0] == 0 && serial[1] < 0x80 {
 		serial = serial[1:]
 	}
-	tag, moment := byte(asn1.TagUTCTime), time.Unix(e.at, 0).UTC()
-	form := "060102150405Z"
-	if y := moment.Year(); y < 1950 || y >= 2050 { // RFC 5280, Section 5.1.2.6
-		tag, form = asn1.TagGeneralizedTime, "20060102150405Z"
-	}
+	moment := time.Unix(e.at, 0).UTC()
+	tag, form := formOf(moment)
 	size := 2 + len(serial) + 2 + len(form)
 	if e.reason != Unspecified {
 		size += 2 + len(reasonExtension) + 1

@@ -49,7 +49,7 @@ func encodeLeaf(t, issuer *x509.Certificate, spki, algorithm []byte) ([]byte, er
 	return d.b, d.err
 }
 
-// frame is a certificate, or what would be one with a signature.
+// frame is a certificate, or a CRL, or what would be one with a signature.
 func frame(tbs, algorithm, signature []byte) []byte {
 	size := 1 + len(signature) // of which the first octet counts the unused bits
 	whole := len(tbs) + len(algorithm) + headerSize(size) + size
@@ -250,14 +250,11 @@ func (d *der) oid(id x509.OID) {
 	})
 }
 
-// moment writes a time, in UTC and to the second (RFC 5280, Section 4.1.2.5).
+// moment writes a time in UTC.
 func (d *der) moment(t time.Time) {
-	tag, form := byte(asn1.TagUTCTime), "060102150405Z"
-	switch y := t.Year(); {
-	case y < 0 || y > 9999:
+	if y := t.Year(); y < 0 || y > 9999 {
 		d.fail(fmt.Errorf("a certificate can have no time in the year %d (RFC 5280, Section 4.1.2.5)", y))
-	case y < 1950 || y >= 2050:
-		tag, form = asn1.TagGeneralizedTime, "20060102150405Z"
 	}
+	tag, form := formOf(t)
 	d.b = t.AppendFormat(appendHeader(d.b, tag, len(form)), form)
 }

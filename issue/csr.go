@@ -1,8 +1,6 @@
 package issue
 
 import (
-	"bytes"
-	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -11,9 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"errors"
 	"fmt"
-	"io"
 
 	"github.com/meshpki/meshpki/ca"
 )
@@ -47,11 +43,14 @@ func signCSR(template *x509.CertificateRequest, key crypto.Signer) ([]byte, erro
 	if algorithm == nil {
 		return x509.CreateCertificateRequest(rand.Reader, template, key)
 	}
-	d := &draft{public: key.Public()}
-	if _, err := x509.CreateCertificateRequest(rand.Reader, template, d); !errors.Is(err, errDrafted) {
-		return nil, cmp.Or(err, errUndrafted)
+	tbs, opts, err := ca.ToBeSigned(key.Public(), func(s crypto.Signer) error {
+		_, err := x509.CreateCertificateRequest(rand.Reader, template, s)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	signature, err := crypto.SignMessage(key, rand.Reader, d.tbs, d.opts)
+	signature, err := crypto.SignMessage(key, rand.Reader, tbs, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +59,7 @@ func signCSR(template *x509.CertificateRequest, key crypto.Signer) ([]byte, erro
 		Algorithm pkix.AlgorithmIdentifier
 		Signature asn1.BitString
 	}{
-		asn1.RawValue{FullBytes: d.tbs}, pkix.AlgorithmIdentifier{Algorithm: algorithm},
+		asn1.RawValue{FullBytes: tbs}, pkix.AlgorithmIdentifier{Algorithm: algorithm},
 		asn1.BitString{Bytes: signature, BitLength: len(signature) * 8},
 	})
 }
@@ -80,28 +79,4 @@ func algorithmOf(key crypto.Signer) asn1.ObjectIdentifier {
 		return asn1.ObjectIdentifier{1, 3, 101, 112}
 	}
 	return nil
-}
-
-// draft is a signer that signs nothing: it keeps what is to be signed.
-type draft struct {
-	public crypto.PublicKey
-	tbs    []byte
-	opts   crypto.SignerOpts
-}
-
-var (
-	errDrafted   = errors.New("it is drafted")
-	errUndrafted = errors.New("it cannot be drafted")
-)
-
-// Public is the key that will sign.
-func (d *draft) Public() crypto.PublicKey { return d.public }
-
-// Sign is for signers of hashes; this one wants the bytes themselves.
-func (d *draft) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return nil, errDrafted }
-
-// SignMessage keeps what is to be signed.
-func (d *draft) SignMessage(_ io.Reader, tbs []byte, opts crypto.SignerOpts) ([]byte, error) {
-	d.tbs, d.opts = bytes.Clone(tbs), opts
-	return nil, errDrafted
 }
