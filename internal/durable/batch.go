@@ -67,10 +67,7 @@ func (d *Dir) createSynced(n NewFile, shared *Shared) error {
 		if err != nil {
 			return bare(err)
 		}
-		if err = n.write(f); err == nil {
-			err = f.Sync()
-		}
-		if err = errors.Join(bare(err), bare(f.Close())); err != nil {
+		if err := n.fill(f); err != nil {
 			return errors.Join(err, d.Remove(n.Name))
 		}
 		return nil
@@ -94,6 +91,15 @@ func gone(err error) error {
 		return nil
 	}
 	return err
+}
+
+// fill fills a file, syncs it and closes it.
+func (n NewFile) fill(f *os.File) error {
+	err := n.write(f)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(bare(err), bare(f.Close()))
 }
 
 // write fills a file.

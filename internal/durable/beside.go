@@ -9,12 +9,6 @@ import (
 // mostParents is how many directories a convoy keeps open to reach those below them.
 const mostParents = 64
 
-// parent is a directory with many in it that are opened one after the other. What is
-// above it, and it, was judged when it was opened.
-type parent struct {
-	dir *Dir // nil where each of those below is judged for itself
-}
-
 // OpenRoot is OpenRoot, for directories beside each other: what is above them is
 // judged once.
 func (c *Convoy) OpenRoot(path string, owner Owner) (*Dir, error) {
@@ -85,19 +79,21 @@ func (c *Convoy) parent(path string) *Dir {
 		p = newParent(path)
 		c.parents[path] = p
 	}
-	if p.dir == nil || !p.dir.info.Same(info) {
+	if p == nil || !p.info.Same(info) {
 		return nil
 	}
-	return p.dir
+	return p
 }
 
-func newParent(path string) parent {
+// newParent opens a directory, and judges it and what is above it; nil where each of
+// those below is to be judged for itself.
+func newParent(path string) *Dir {
 	if !plain(path) {
-		return parent{}
+		return nil
 	}
 	dir, err := OpenDir(path)
 	if err != nil {
-		return parent{}
+		return nil
 	}
-	return parent{dir}
+	return dir
 }

@@ -14,8 +14,8 @@ import (
 type Convoy struct {
 	mu      sync.Mutex
 	shared  map[uint64]*Shared // by device; nil where a file system cannot be shared
-	parents map[string]parent
-	tried   map[uint64]int // by device, for how many more directories a trial counts
+	parents map[string]*Dir    // with many in them, opened one after the other; nil where each is judged for itself
+	tried   map[uint64]int     // by device, for how many more directories a trial counts
 }
 
 type convoyKey struct{}
@@ -24,7 +24,7 @@ type convoyKey struct{}
 // disk together, and judge once what is above directories beside each other: see
 // ConvoyOf. End lets go of what it holds; nobody writes in it then.
 func Together(ctx context.Context) (together context.Context, end func()) {
-	c := &Convoy{shared: map[uint64]*Shared{}, parents: map[string]parent{}}
+	c := &Convoy{shared: map[uint64]*Shared{}, parents: map[string]*Dir{}}
 	return context.WithValue(ctx, convoyKey{}, c), c.end
 }
 
@@ -71,8 +71,8 @@ func (c *Convoy) end() {
 		_ = s.dir.Close() // nothing was written through it
 	}
 	for _, p := range c.parents {
-		if p.dir != nil {
-			_ = p.dir.Close()
+		if p != nil {
+			_ = p.Close()
 		}
 	}
 	c.shared, c.parents = nil, nil

@@ -1,7 +1,6 @@
 package durable
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -80,12 +79,7 @@ func isExt4(device uint64) bool {
 
 // syncWhole syncs the file system that a directory is on.
 func syncWhole(d *os.File) error {
-	for {
-		err := unix.Syncfs(int(d.Fd()))
-		if err == nil || !errors.Is(err, unix.EINTR) {
-			return os.NewSyscallError("syncfs", err)
-		}
-	}
+	return os.NewSyscallError("syncfs", retry(func() error { return unix.Syncfs(int(d.Fd())) }))
 }
 
 // syncTogether syncs the file system of open files, and asks each of them whether all of

@@ -50,20 +50,15 @@ func Create(root *os.Root, name string, data []byte, mode fs.FileMode) error {
 }
 
 // create is Create; its error is for the caller to name the file in.
-func create(root *os.Root, name string, data []byte, mode fs.FileMode) (err error) {
+func create(root *os.Root, name string, data []byte, mode fs.FileMode) error {
 	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return bare(err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, root.Remove(name))
-		}
-	}()
-	if err := writeSync(f, data, mode); err != nil {
-		return errors.Join(bare(err), f.Close())
+	if err := (NewFile{Data: data, Mode: mode}).fill(f); err != nil {
+		return errors.Join(err, root.Remove(name))
 	}
-	return bare(f.Close())
+	return nil
 }
 
 // bare drops operation and paths from an error that will be wrapped with both.
@@ -75,17 +70,6 @@ func bare(err error) error {
 		return le.Err
 	}
 	return err
-}
-
-func writeSync(f *os.File, data []byte, mode fs.FileMode) error {
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	// The mode asked for at creation was cut by the umask.
-	if err := chmod(f, mode); err != nil {
-		return err
-	}
-	return f.Sync()
 }
 
 // SyncDir makes the names in a directory under root durable.
