@@ -33,18 +33,6 @@ func boundServer(t *testing.T) (*acmeServer, *acmeFront, mesh, credential) {
 	return s, f, m, credential{t, filepath.Join(m.dir, "services", "default", "payment")}
 }
 
-// patient waits for something to be so.
-func patient(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	for range 600 {
-		if so() {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	t.Fatalf("waited for %s", what)
-}
-
 // A daemon orders by itself, asks for renewal information as often as the server
 // wants, renews at once by a window in the past and says what it replaces; no secret
 // is in its log, its metrics, what it keeps or what it sends.

@@ -55,13 +55,7 @@ func TestIntegrationVaultNameGone(t *testing.T) {
 	t.Cleanup(func() { _ = in.Process.Kill(); _ = in.Wait() })
 	until := func(what string, ok func() bool) {
 		t.Helper()
-		for range 1200 {
-			if ok() {
-				return
-			}
-			time.Sleep(100 * time.Millisecond)
-		}
-		t.Fatalf("%s:\n%s", what, logged)
+		patient(t, what, ok, logged.String)
 	}
 	until("it is ready", func() bool { return strings.Contains(logged.String(), "msg=ready") })
 	leaves := []string{"pki/services/default/payment/tls.crt", "pki/services/default/account/tls.crt"}

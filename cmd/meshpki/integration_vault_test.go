@@ -203,6 +203,21 @@ func TestIntegrationVaultDocs(t *testing.T) {
 	}
 }
 
+// patient waits for something to be so; said, if given, is told where it does not come.
+func patient(t *testing.T, what string, so func() bool, said ...func() string) {
+	t.Helper()
+	for range 1200 {
+		if so() {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	for _, s := range said {
+		t.Log(s())
+	}
+	t.Fatalf("waited for %s", what)
+}
+
 // A daemon with nothing due asks Vault nothing but to renew its token.
 func TestIntegrationVaultIdle(t *testing.T) {
 	t.Parallel()
@@ -222,13 +237,7 @@ func TestIntegrationVaultIdle(t *testing.T) {
 	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
 	until := func(what string, ok func() bool) {
 		t.Helper()
-		for range 600 {
-			if ok() {
-				return
-			}
-			time.Sleep(100 * time.Millisecond)
-		}
-		t.Fatalf("%s: %v", what, v.since(nil))
+		patient(t, what, ok, func() string { return fmt.Sprint(v.since(nil)) })
 	}
 	until("both are signed", func() bool { return v.count("/v1/pki/sign/mesh") == 3 })
 	until("the token is renewed", func() bool { return v.count("/v1/auth/token/renew-self") >= 2 })
