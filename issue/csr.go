@@ -18,9 +18,9 @@ import (
 // the wanted names and nothing else: some authorities refuse what they do not
 // expect there.
 func newCSR(key crypto.Signer, id ca.Identity) ([]byte, error) {
-	subject, err := asn1.Marshal(id.Subject())
+	subject, err := id.SubjectDER()
 	if err != nil {
-		return nil, fmt.Errorf("make a certificate request: subject: %w", err)
+		return nil, fmt.Errorf("make a certificate request: %w", err)
 	}
 	der, err := signCSR(&x509.CertificateRequest{
 		RawSubject:     subject,

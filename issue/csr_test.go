@@ -57,6 +57,35 @@ func TestSignCSR(t *testing.T) {
 	}
 }
 
+// A request has its subject as the certificate is to have it, byte for byte.
+func TestCSRSubject(t *testing.T) {
+	key, err := NewKey(ca.ECP256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dn := range []string{"CN=payment", "CN=payment,O=Zürich", "CN=payment,DC=example,DC=com"} {
+		subject, err := ca.ParseDN(dn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := ca.NewIdentity(ca.Names{Subject: subject, DNS: []string{"payment"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		der, err := newCSR(key, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		csr, err := x509.ParseCertificateRequest(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want, err := id.SubjectDER(); err != nil || !bytes.Equal(csr.RawSubject, want) {
+			t.Errorf("%s is asked for as %x, want %x (%v)", dn, csr.RawSubject, want, err)
+		}
+	}
+}
+
 // What crypto/x509 would not make is not made here either.
 func TestSignCSRRefuses(t *testing.T) {
 	key, err := NewKey(ca.ECP256)
