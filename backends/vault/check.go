@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -85,7 +87,7 @@ func (x *examination) server(ctx context.Context) bool {
 		return false
 	}
 	x.say("address", backends.StateOK, "", "Vault %s answers at %s", clean(health.Version), c.address)
-	if strings.HasPrefix(c.address, "http://") && !loopback(c.address) {
+	if inClear(c.address) {
 		x.say("tls", backends.StateWarning, "an address that begins with https://", "the token travels in the clear")
 	}
 	switch {
@@ -108,8 +110,17 @@ func (x *examination) server(ctx context.Context) bool {
 	return true
 }
 
-func loopback(address string) bool {
-	return strings.HasPrefix(address, "http://127.") || strings.HasPrefix(address, "http://localhost") || strings.HasPrefix(address, "http://[::1]")
+// inClear tells whether what is sent to an address can be read on the way there.
+func inClear(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	if err != nil {
+		return u.Hostname() != "localhost"
+	}
+	return !ip.Unmap().IsLoopback()
 }
 
 func (x *examination) clock(health *api.HealthResponse) {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -208,6 +209,37 @@ func TestCheckOfTLS(t *testing.T) {
 	}
 	if _, err := Check(t.Context(), "pki/mesh", backends.Options{Now: clock, Getenv: environment(), Settings: &backends.Vault{CACert: filepath.Join(t.TempDir(), "none")}}, nil); err == nil || !strings.Contains(err.Error(), "none") {
 		t.Errorf("roots that are not there: %v", err)
+	}
+}
+
+// A token that others on the way can read is warned of; one that does not leave this
+// machine is not.
+func TestCheckOfClear(t *testing.T) {
+	x := newExaminer(t)
+	port := x.server.URL[strings.LastIndexByte(x.server.URL, ':'):]
+	for _, c := range []struct {
+		address string
+		warned  bool
+	}{{"http://0.0.0.0" + port, true}, {"http://127.0.0.1" + port, false}} {
+		warned := slices.ContainsFunc(x.check(t, backends.Vault{Address: c.address}), func(f backends.Check) bool {
+			return f.Name == "tls" && f.State == backends.StateWarning && strings.Contains(f.Says, "in the clear") && strings.Contains(f.Remedy, "https://")
+		})
+		if warned != c.warned {
+			t.Errorf("%s: warned %t", c.address, warned)
+		}
+	}
+}
+
+func TestInClear(t *testing.T) {
+	for address, clear := range map[string]bool{
+		"http://vault:8200": true, "HTTP://vault:8200": true, "http://10.0.0.5:8200": true, "http://[fd00::5]:8200": true,
+		"http://127.example.com:8200": true, "http://localhost.example.com:8200": true,
+		"https://vault:8200": false, "http://localhost:8200": false, "http://127.0.0.1:8200": false, "http://127.1.2.3": false,
+		"http://[::1]:8200": false, "http://[::ffff:127.0.0.1]:8200": false, "unix:///run/vault.sock": false,
+	} {
+		if got := inClear(address); got != clear {
+			t.Errorf("%s: in the clear %t", address, got)
+		}
 	}
 }
 

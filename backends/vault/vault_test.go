@@ -2,11 +2,15 @@ package vault
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -115,6 +119,36 @@ func TestWire(t *testing.T) {
 	}
 	if n := f.count("PUT pki/sign/mesh"); n != 1 {
 		t.Errorf("it was asked %d times", n)
+	}
+}
+
+// A DNS name is asked for, and certified, in the case in which it was ordered.
+func TestKeepsCase(t *testing.T) {
+	const name = "Payment.Prod.EXAMPLE.com"
+	f := newFake(t, clock)
+	o := order(t, 90*time.Minute)
+	var err error
+	if o.Identity, err = ca.NewIdentity(ca.Names{Subject: ca.CommonNameOnly(name), DNS: []string{name}}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := issue.Obtain(t.Context(), f.open(t, backends.Vault{}), o, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := f.bodies[slices.IndexFunc(f.bodies, func(b map[string]any) bool { return b["csr"] != nil })]
+	block, _ := pem.Decode([]byte(fmt.Sprint(body["csr"])))
+	csr, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for where, got := range map[string][]string{
+		"alt_names": {fmt.Sprint(body["alt_names"])}, "common_name": {fmt.Sprint(body["common_name"])},
+		"the request": csr.DNSNames, "its subject": {csr.Subject.CommonName},
+		"the certificate": c.Leaf().DNSNames, "its common name": {c.Leaf().Subject.CommonName},
+	} {
+		if !slices.Equal(got, []string{name}) {
+			t.Errorf("%s has %q", where, got)
+		}
 	}
 }
 
