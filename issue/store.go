@@ -126,11 +126,3 @@ type Remover interface {
 	// there and is empty goes all the same.
 	Remove(ctx context.Context, was Version) (kept []string, err error)
 }
-
-// Newcomer is implemented by a Store whose places are made beside each other; it is
-// found by assertion.
-type Newcomer interface {
-	// Beside is what the place would be made in, "" once the place is there: where one
-	// could be made, so could another a moment later.
-	Beside() string
-}

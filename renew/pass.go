@@ -90,7 +90,6 @@ type pass struct {
 	revoked ca.Revoked
 	memos   map[string]bool // whose journal is there
 	parser  *parser
-	tried   tried
 	ascent  issue.Ascent
 
 	telling     sync.Mutex // one at a time
@@ -293,7 +292,7 @@ func (p *pass) locked(ctx context.Context, t *Target) Result {
 	if p.o.Wants != nil && !p.o.Wants(t, d) {
 		return p.planned(ctx, t, v, d)
 	}
-	w := &work{r: p.r, t: t, m: m, now: p.r.Now(), revoked: p.revoked, replace: p.o.Replace, tried: &p.tried, ascent: &p.ascent}
+	w := &work{r: p.r, t: t, m: m, now: p.r.Now(), revoked: p.revoked, replace: p.o.Replace, ascent: &p.ascent}
 	w.sees(v, d)
 	if m.holding() && (p.o.Force || w.superseded()) {
 		m.forget()

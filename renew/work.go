@@ -32,7 +32,6 @@ type work struct {
 	ready   []bool
 	revoked ca.Revoked
 	replace func(other string) bool // as in Options
-	tried   *tried                  // of the pass; may be nil
 	ascent  *issue.Ascent
 }
 
@@ -157,17 +156,7 @@ func (w *work) usable(ctx context.Context, i int, p Place) error {
 	if s.other != "" && !w.mayReplace(s.other) {
 		return fmt.Errorf("it holds the certificate of %s: %w", s.other, issue.ErrForeign)
 	}
-	key := ""
-	if w.tried != nil {
-		if key = p.key(); w.tried.take(key) {
-			return nil
-		}
-	}
-	err := p.try(ctx, w.mayReplace(""))
-	if err == nil && key != "" {
-		w.tried.good(key)
-	}
-	return err
+	return p.try(ctx, w.mayReplace(""))
 }
 
 // deliver takes a new credential in hand: into the journal, where one step does not
@@ -305,9 +294,6 @@ func (w *work) publish(ctx context.Context, c *issue.Credential) (moved bool, er
 			_, err = p.Store.Save(ctx, set, s.version)
 		}
 		if err != nil {
-			if w.tried != nil {
-				w.tried.bad()
-			}
 			w.result.Places[i] = err.Error()
 			failed = append(failed, &issue.PlaceError{Place: p.Store.String(), Err: err})
 			continue

@@ -25,9 +25,10 @@ func (s *Store) Prepare(ctx context.Context, set issue.Set) error {
 	if err != nil {
 		return err
 	}
-	root, err := durable.ConvoyOf(ctx).OpenRoot(s.path, owner.trusted())
+	convoy := durable.ConvoyOf(ctx)
+	root, err := convoy.OpenRoot(s.path, owner.trusted())
 	if errors.Is(err, fs.ErrNotExist) {
-		return s.prepareParent(owner)
+		return s.prepareParent(convoy, owner)
 	}
 	if err != nil {
 		if info, err := os.Stat(s.path); err == nil && !info.IsDir() {
@@ -36,34 +37,38 @@ func (s *Store) Prepare(ctx context.Context, set issue.Set) error {
 		return err
 	}
 	defer root.Close()
-	if convoy := durable.ConvoyOf(ctx); !convoy.Tried(root) {
-		if err := writable(root); err != nil {
-			return err
-		}
-		convoy.Good(root)
+	if err := try(convoy, root); err != nil {
+		return err
 	}
 	_, err = look(root, set)
 	return err
 }
 
-// Beside is the directory above, while the place itself is not there.
-func (s *Store) Beside() string {
-	if _, err := os.Lstat(s.path); !errors.Is(err, fs.ErrNotExist) {
-		return ""
-	}
-	return filepath.Dir(s.path)
-}
-
 // prepareParent tries the nearest directory above that is there.
-func (s *Store) prepareParent(owner owner) error {
+func (s *Store) prepareParent(convoy *durable.Convoy, owner owner) error {
+	if convoy.TriedAbove(s.path) {
+		return nil
+	}
 	root, _, err := durable.OpenAbove(s.path, owner.trusted())
 	if err != nil {
 		return fmt.Errorf("cannot be made: %w", err)
 	}
 	defer root.Close()
-	if err := writable(root); err != nil {
+	if err := try(convoy, root); err != nil {
 		return fmt.Errorf("cannot be made: %s %w", filepath.Clean(root.Name()), err)
 	}
+	return nil
+}
+
+// try sees whether a directory can be written, unless a trial of another says so.
+func try(convoy *durable.Convoy, root *durable.Dir) error {
+	if convoy.Tried(root) {
+		return nil
+	}
+	if err := writable(root); err != nil {
+		return err
+	}
+	convoy.Good(root)
 	return nil
 }
 

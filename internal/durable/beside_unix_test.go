@@ -85,8 +85,15 @@ func TestTried(t *testing.T) {
 	if !first && root.mayWrite() {
 		t.Error("a trial does not count")
 	}
+	below := filepath.Join(root.Name(), "new")
+	if c.TriedAbove(below) != (first && c.parent(root.Name()) != nil) {
+		t.Error("a trial does not count for what is yet to be made")
+	}
+	if c.TriedAbove(filepath.Join(below, "new")) {
+		t.Error("it counts for a directory that is not there")
+	}
 	c.Bad()
-	if c.Tried(root) {
+	if c.Tried(root) || c.TriedAbove(below) {
 		t.Error("it counts although something has failed")
 	}
 	c.Good(root)

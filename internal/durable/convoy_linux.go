@@ -18,18 +18,6 @@ const (
 	superBtrfs = 0x9123683e
 )
 
-// device names the file system of a directory.
-func (d *Dir) device() (device uint64, ok bool) { return d.info.id.dev, true }
-
-// file is the directory, opened once more.
-func (d *Dir) file() (*os.File, error) {
-	fd, err := unix.Openat(d.fd, ".", openDirFlags, 0)
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: d.path, Err: err}
-	}
-	return os.NewFile(uintptr(fd), d.path), nil
-}
-
 // syncsWhole tells whether the file system of an open directory can be synced as a
 // whole, with an answer that can be believed.
 func syncsWhole(d *os.File, device uint64) bool {
@@ -102,10 +90,4 @@ func syncTogether(files []*os.File) (whole bool, err error) {
 		}
 	}
 	return true, nil
-}
-
-// mayWrite tells whether the modes of a directory, and its file system, let this process
-// make names in it.
-func (d *Dir) mayWrite() bool {
-	return unix.Faccessat(d.fd, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS) == nil
 }

@@ -129,6 +129,24 @@ func (d *Dir) in(op, name string, do func(up int, base string) error) error {
 	}
 }
 
+// device names the file system of a directory.
+func (d *Dir) device() (device uint64, ok bool) { return d.info.id.dev, true }
+
+// file is the directory, opened once more.
+func (d *Dir) file() (*os.File, error) {
+	fd, err := unix.Openat(d.fd, ".", openDirFlags, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: d.path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), d.path), nil
+}
+
+// mayWrite tells whether the modes of a directory, and its file system, let this process
+// make names in it.
+func (d *Dir) mayWrite() bool {
+	return unix.Faccessat(d.fd, ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS) == nil
+}
+
 // Open opens a directory in it.
 func (d *Dir) Open(name string) (*Dir, error) {
 	fd := -1

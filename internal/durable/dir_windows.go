@@ -148,3 +148,10 @@ func (d *Dir) create(n NewFile) error {
 	}
 	return errors.Join(n.write(f), f.Close())
 }
+
+// device: here nothing is known of the file system.
+func (d *Dir) device() (device uint64, ok bool) { return 0, false }
+
+func (d *Dir) file() (*os.File, error) { return nil, errors.ErrUnsupported }
+
+func (d *Dir) mayWrite() bool { return false }

@@ -1,5 +1,7 @@
 package durable
 
+import "path/filepath"
+
 // mostTried is for how many directories one trial of their file system counts.
 const mostTried = 500
 
@@ -21,6 +23,12 @@ func (c *Convoy) Tried(in *Dir) bool {
 	}
 	c.mu.Unlock()
 	return left > 0 && in.mayWrite()
+}
+
+// TriedAbove is Tried of the directory that one which is not there yet would be made in.
+func (c *Convoy) TriedAbove(path string) bool {
+	up := c.parent(filepath.Dir(path))
+	return up != nil && c.Tried(up)
 }
 
 // Good notes a trial that went well.
