@@ -68,7 +68,7 @@ func (w *Writer) Append(entries [][]byte, read *Tree) (Checkpoint, error) {
 		p.add(e)
 	}
 	p.finish()
-	c, err := sign(w.Signer, p.size, edgeRoot(p.edge))
+	c, err := sign(w.Signer, p.size, peaksRoot(p.peaks))
 	if err != nil {
 		return c, err
 	}
@@ -188,7 +188,7 @@ func (w *Writer) loadAt(c Checkpoint) (tail, error) {
 
 // tail is where the log goes on behind the tree. The tree is not used any more.
 func (t *Tree) tail() (tail, error) {
-	end := tail{raw: t.Raw, size: t.Size, edge: t.edge}
+	end := tail{raw: t.Raw, size: t.Size, peaks: peaksOf(t.edge)}
 	if t.Size%width > 0 {
 		entries, err := t.bundle(t.Size / width)
 		if err != nil {

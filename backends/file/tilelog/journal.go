@@ -330,7 +330,7 @@ func (w *Writer) replay(data []byte, h header) (plan, Checkpoint, error) {
 		for _, e := range entries {
 			p.add(e)
 		}
-		if edgeRoot(p.edge) != c.Root {
+		if peaksRoot(p.peaks) != c.Root {
 			return damaged("its entries do not lead to its checkpoint of %d", c.Size)
 		}
 		last, at = c, at+length

@@ -8,17 +8,17 @@ import (
 
 // tail is where a log goes on.
 type tail struct {
-	raw  []byte // the checkpoint that it belongs to; nil where nothing is known
-	size int64
-	edge [][]tlog.Hash
-	end  int64 // how long the last bundle is, where it is not full
+	raw   []byte // the checkpoint that it belongs to; nil where nothing is known
+	size  int64
+	peaks [][]tlog.Hash // of each level's tile at the edge
+	end   int64         // how long the last bundle is, where it is not full
 }
 
 // clone is a copy of the tail that can be appended to.
 func (t tail) clone() tail {
-	t.edge = slices.Clone(t.edge)
-	for i := range t.edge {
-		t.edge[i] = slices.Clone(t.edge[i])
+	t.peaks = slices.Clone(t.peaks)
+	for i := range t.peaks {
+		t.peaks[i] = slices.Clone(t.peaks[i])
 	}
 	return t
 }
@@ -71,20 +71,24 @@ func (p *plan) add(entry []byte) {
 
 // push puts a hash behind those of its level, and what is full into the one above.
 func (p *plan) push(level int, h tlog.Hash) {
-	if level == len(p.edge) {
-		p.edge = append(p.edge, nil)
+	if level == len(p.peaks) {
+		p.peaks = append(p.peaks, nil)
 	}
-	t := p.piece(level, len(p.edge[level]))
+	t := p.piece(level, int(p.size>>(height*level)%width))
 	t.data = append(t.data, h[:]...)
 	t.has++
-	p.edge[level] = append(p.edge[level], h)
+	peaks := p.peaks[level]
+	for n := t.has; n%2 == 0; n /= 2 {
+		h = tlog.NodeHash(peaks[len(peaks)-1], h)
+		peaks = peaks[:len(peaks)-1]
+	}
 	if t.has < width {
+		p.peaks[level] = append(peaks, h)
 		return
 	}
+	p.peaks[level] = nil
 	p.close(level)
-	full := p.edge[level]
-	p.edge[level] = nil
-	p.push(level+1, perfect(full))
+	p.push(level+1, h)
 }
 
 // close ends the piece of a level.

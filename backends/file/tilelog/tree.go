@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math/bits"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -57,20 +59,33 @@ func (l Log) diagnose(c Checkpoint) error {
 }
 
 // edgeRoot is the root of a tree, from the tiles of each level that are not full.
-func edgeRoot(edge [][]tlog.Hash) tlog.Hash {
+func edgeRoot(edge [][]tlog.Hash) tlog.Hash { return peaksRoot(peaksOf(edge)) }
+
+// peaksOf gives, for each level's tile, the roots of its largest perfect subtrees, from
+// the left: all that the tree's root needs to know of it.
+func peaksOf(edge [][]tlog.Hash) [][]tlog.Hash {
+	peaks := make([][]tlog.Hash, len(edge))
+	for level, tile := range edge {
+		for len(tile) > 0 {
+			size := 1 << (bits.Len(uint(len(tile))) - 1)
+			peaks[level] = append(peaks[level], perfect(tile[:size]))
+			tile = tile[size:]
+		}
+	}
+	return peaks
+}
+
+// peaksRoot is the root of a tree, from what peaksOf gives.
+func peaksRoot(peaks [][]tlog.Hash) tlog.Hash {
 	var acc tlog.Hash
 	empty := true
-	for _, tile := range edge {
-		// What is left of a tile after its largest perfect subtrees, from the right.
-		for end := len(tile); end > 0; {
-			size := end & -end
-			sub := perfect(tile[end-size : end])
+	for _, level := range peaks {
+		for _, peak := range slices.Backward(level) {
 			if empty {
-				acc, empty = sub, false
+				acc, empty = peak, false
 			} else {
-				acc = tlog.NodeHash(sub, acc)
+				acc = tlog.NodeHash(peak, acc)
 			}
-			end -= size
 		}
 	}
 	if empty {
