@@ -156,15 +156,12 @@ func (l *Ledger) leave(mine *waiting, err error) error {
 // far; what comes of the entries each of them is told.
 func (l *Ledger) lead(ctx context.Context) error {
 	dir := l.path(logDir)
-	switch err := os.Mkdir(dir, dirMode); {
-	case err == nil:
-		if err := durable.SyncName(dir); err != nil {
-			return err
-		}
-	case !errors.Is(err, fs.ErrExist):
-		return err
-	}
 	lock, err := durable.AcquireDir(ctx, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = makeDir(dir); err == nil {
+			lock, err = durable.AcquireDir(ctx, dir)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -195,6 +192,18 @@ func (l *Ledger) lead(ctx context.Context) error {
 		w.done <- err
 	}
 	return nil
+}
+
+// makeDir makes the log's directory in the state directory, if nobody else does.
+func makeDir(dir string) error {
+	err := os.Mkdir(dir, dirMode)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return durable.SyncName(dir)
 }
 
 // open gives the log's writer, with its key. The log is made if there is none.

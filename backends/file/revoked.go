@@ -50,7 +50,7 @@ func (l *Ledger) Revoked(ctx context.Context) (ca.Revoked, error) {
 	defer l.seen.mu.Unlock()
 	s := &l.seen
 	if s.raw != nil {
-		if raw, err := os.ReadFile(l.path(logDir, "checkpoint")); err == nil && bytes.Equal(raw, s.raw) {
+		if raw, err := (tilelog.Log{Dir: l.path(logDir)}).Raw(); err == nil && bytes.Equal(raw, s.raw) {
 			return s.revoked, nil
 		}
 	}

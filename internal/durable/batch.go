@@ -132,7 +132,7 @@ func SyncFiles(names []string) (err error) {
 		}
 	}()
 	for _, name := range names {
-		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		f, err := OpenFile(name, os.O_RDWR, 0)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,11 @@ import (
 // dir is a directory of which nothing outside is reached.
 type dir struct{ root *os.Root }
 
+// OpenFile is os.OpenFile here.
+func OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error) {
+	return os.OpenFile(name, flag, mode)
+}
+
 // OpenDir opens the directory that a path leads to.
 func OpenDir(path string) (*Dir, error) {
 	root, err := os.OpenRoot(path)

@@ -84,7 +84,7 @@ func SyncDir(root *os.Root, name string) error {
 
 // SyncName makes the name of a file durable, not its bytes.
 func SyncName(name string) error {
-	d, err := os.Open(filepath.Dir(name))
+	d, err := OpenFile(filepath.Dir(name), os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func syncDir(d *os.File) error {
 // cannotSync is what some file systems say of a directory; there is nothing else to do then.
 func cannotSync(err error) bool { return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) }
 
-func openDirLock(dir string) (*os.File, error) { return os.Open(dir) }
+func openDirLock(dir string) (*os.File, error) { return OpenFile(dir, os.O_RDONLY, 0) }
 
 // lock is on the directory's own descriptor.
 func (d *Dir) lock() (try func() (bool, error), release func() error, err error) {

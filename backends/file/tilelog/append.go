@@ -92,9 +92,13 @@ func (w *Writer) keep(was tail, p plan, c Checkpoint, entries [][]byte) error {
 	for _, e := range entries {
 		r.entries = appendEntry(r.entries, e)
 	}
-	at, ok := w.find(was.raw)
+	journal, err := durable.OpenFile(w.Journal, os.O_RDWR, 0)
+	if err == nil {
+		defer journal.Close() // what is written is synced
+	}
+	at, ok := w.find(journal, was.raw)
 	if ok && at.fits(r) {
-		return w.noted(at, r, p, c)
+		return w.noted(journal, at, r, p, c)
 	}
 	if !ok {
 		at.base = max(0, was.size-unknownRange)
@@ -106,7 +110,7 @@ func (w *Writer) keep(was tail, p plan, c Checkpoint, entries [][]byte) error {
 	if ok {
 		w.restart(Checkpoint{Raw: was.raw, Size: was.size}, 2*at.size)
 		if at := w.at; at.raw != nil && at.fits(r) {
-			return w.noted(at, r, p, c)
+			return w.notedAnew(at, r, p, c)
 		}
 	}
 	if err := w.write(p.pieces, c, true); err != nil {
@@ -116,9 +120,19 @@ func (w *Writer) keep(was tail, p plan, c Checkpoint, entries [][]byte) error {
 	return nil
 }
 
+// notedAnew is noted in a journal that was begun anew, and may be another file.
+func (w *Writer) notedAnew(at position, r record, p plan, c Checkpoint) error {
+	journal, err := durable.OpenFile(w.Journal, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer journal.Close() // what is written is synced
+	return w.noted(journal, at, r, p, c)
+}
+
 // noted makes an append durable by a record in the journal.
-func (w *Writer) noted(at position, r record, p plan, c Checkpoint) error {
-	at, err := w.note(at, r)
+func (w *Writer) noted(journal *os.File, at position, r record, p plan, c Checkpoint) error {
+	at, err := at.take(journal, r)
 	if err == nil {
 		err = w.write(p.pieces, c, false)
 	}
@@ -162,7 +176,7 @@ func (w *Writer) syncRange(from, to int64) error {
 // load gives the log's end: what this writer remembers, if nobody else has written
 // since, or what is on the disk, once it was held against the checkpoint.
 func (w *Writer) load(read *Tree) (tail, error) {
-	if raw, err := readFile(w.Log.path(checkpointName), maxCheckpoint); err == nil {
+	if raw, err := w.Log.Raw(); err == nil {
 		switch {
 		case w.raw != nil && bytes.Equal(raw, w.raw):
 			return w.clone(), nil
@@ -285,12 +299,12 @@ func (w *Writer) file(p piece) (*os.File, written, error) {
 		f, err := overwrite(w.Log.path(d.name), nil)
 		return f, d, err
 	}
-	f, err := os.OpenFile(w.Log.path(d.name), os.O_RDWR, 0)
+	f, err := durable.OpenFile(w.Log.path(d.name), os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, d.name, err = w.Log.read(p.level, p.n, p.had); err != nil {
 			return nil, d, err
 		}
-		f, err = os.OpenFile(w.Log.path(d.name), os.O_RDWR, 0)
+		f, err = durable.OpenFile(w.Log.path(d.name), os.O_RDWR, 0)
 	}
 	if err != nil {
 		return nil, d, err
@@ -321,11 +335,14 @@ func (w *Writer) undo(d written) error {
 func (w *Writer) settle(d written, sync bool) error {
 	name := tilePath(d.level, d.n, d.has)
 	if d.name != name {
-		// A tile that was full, in a state that no checkpoint covers, goes back.
-		if err := durable.MkdirAll(filepath.Dir(w.Log.path(name)), dirMode); err != nil {
-			return err
+		err := os.Rename(w.Log.path(d.name), w.Log.path(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			// A tile that was full, in a state that no checkpoint covers, goes back.
+			if err = durable.MkdirAll(filepath.Dir(w.Log.path(name)), dirMode); err == nil {
+				err = os.Rename(w.Log.path(d.name), w.Log.path(name))
+			}
 		}
-		if err := os.Rename(w.Log.path(d.name), w.Log.path(name)); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -358,7 +375,7 @@ func (w *Writer) settle(d written, sync bool) error {
 // overwrite opens a file, which it makes if need be, and has it hold data alone.
 // The blocks that the file has are used again: that is what makes it cheap.
 func overwrite(name string, data []byte) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
+	f, err := durable.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {
 		return nil, err
 	}

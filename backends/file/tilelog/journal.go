@@ -138,7 +138,7 @@ func readJournal(name string) ([]byte, header, error) {
 // Interrupted tells whether the machine went down before what the journal has was
 // durable in the log's own files, so that a writer has to Recover.
 func Interrupted(journal, boot string) (bool, error) {
-	f, err := os.Open(journal)
+	f, err := durable.OpenFile(journal, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -155,10 +155,14 @@ func Interrupted(journal, boot string) (bool, error) {
 	return err == nil && h.boot != boot, nil
 }
 
-// find gives the place in the journal at which the log has that checkpoint; ok is
-// false where the journal does not know it, or there is none of this boot.
-func (w *Writer) find(checkpoint []byte) (at position, ok bool) {
-	if w.at.raw != nil && bytes.Equal(w.at.raw, checkpoint) && w.in(w.at.cycle) {
+// find gives the place in the journal, which is open if there is one, at which the log
+// has that checkpoint; ok is false where the journal does not know it, or there is none
+// of this boot.
+func (w *Writer) find(journal *os.File, checkpoint []byte) (at position, ok bool) {
+	if journal == nil {
+		return position{}, false
+	}
+	if w.at.raw != nil && bytes.Equal(w.at.raw, checkpoint) && isIn(journal, w.at.cycle) {
 		return w.at, true
 	}
 	data, h, err := readJournal(w.Journal)
@@ -185,30 +189,22 @@ func (w *Writer) find(checkpoint []byte) (at position, ok bool) {
 	}
 }
 
-// in tells whether the journal is still in that cycle: another writer may have begun it
+// isIn tells whether a journal is still in that cycle: another writer may have begun it
 // anew, and not come to the append that it did so for.
-func (w *Writer) in(cycle [generation]byte) bool {
-	f, err := os.Open(w.Journal)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
+func isIn(journal *os.File, cycle [generation]byte) bool {
 	var is [generation]byte
-	_, err = f.ReadAt(is[:], int64(len(journalMagic)+bootSize))
+	_, err := journal.ReadAt(is[:], int64(len(journalMagic)+bootSize))
 	return err == nil && is == cycle
 }
 
-// note writes a record into the journal, and syncs it.
-func (w *Writer) note(at position, r record) (position, error) {
-	f, err := os.OpenFile(w.Journal, os.O_WRONLY, 0)
-	if err != nil {
-		return at, err
-	}
+// take writes a record into the journal, syncs it, and gives the place of the next.
+func (at position) take(journal *os.File, r record) (position, error) {
 	data := r.encode(at.cycle)
-	if _, err = f.WriteAt(data, at.offset); err == nil {
-		err = durable.SyncData(f)
+	_, err := journal.WriteAt(data, at.offset)
+	if err == nil {
+		err = durable.SyncData(journal)
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err != nil {
 		return at, fmt.Errorf("write to the journal: %w", err)
 	}
 	at.raw, at.offset = r.checkpoint, at.offset+int64(len(data)-4)
@@ -246,7 +242,7 @@ func (w *Writer) begin(head []byte, size int64) error {
 		copy(data, head)
 		return durable.WriteFile(w.Journal, data, fileMode)
 	}
-	f, err := os.OpenFile(w.Journal, os.O_RDWR, 0)
+	f, err := durable.OpenFile(w.Journal, os.O_RDWR, 0)
 	if err != nil {
 		return whole()
 	}

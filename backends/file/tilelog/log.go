@@ -19,6 +19,8 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/meshpki/meshpki/internal/durable"
 )
 
 // Damage says where a log is not what was written.
@@ -72,10 +74,13 @@ func (l Log) Checkpoint() (Checkpoint, error) {
 	}
 }
 
+// Raw gives the newest checkpoint as it stands in its file, not verified.
+func (l Log) Raw() ([]byte, error) { return readFile(l.path(checkpointName), maxCheckpoint) }
+
 // readCheckpoint reads the checkpoint's file, and tells whether it still is that
 // once it has been read.
 func (l Log) readCheckpoint() (raw []byte, current bool, err error) {
-	f, err := os.Open(l.path(checkpointName))
+	f, err := durable.OpenFile(l.path(checkpointName), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, false, err
 	}
@@ -93,7 +98,7 @@ func (l Log) readCheckpoint() (raw []byte, current bool, err error) {
 
 // readFile reads a file of at most so many bytes.
 func readFile(name string, most int64) ([]byte, error) {
-	f, err := os.Open(name)
+	f, err := durable.OpenFile(name, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
