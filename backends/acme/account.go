@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/mholt/acmez/v3/acme"
@@ -142,12 +141,7 @@ func (a *Authority) accountKey() (key crypto.Signer, made bool, err error) {
 	if err := durable.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return nil, false, fmt.Errorf("keep the account's key: %w", err)
 	}
-	dir, err := os.OpenRoot(filepath.Dir(name))
-	if err != nil {
-		return nil, false, fmt.Errorf("keep the account's key: %w", err)
-	}
-	defer dir.Close()
-	err = durable.Create(dir, filepath.Base(name), data, 0o600)
+	err = durable.CreateFile(name, data, 0o600)
 	if errors.Is(err, fs.ErrExist) { // another was there first
 		key, err = a.readKey(name)
 		return key, false, err

@@ -72,7 +72,7 @@ func Init(ctx context.Context, path string, o InitOptions) (*Directory, error) {
 	if !ValidName(o.Settings.Issuing) || IsRootName(o.Settings.Issuing) {
 		return nil, fmt.Errorf("%q %w", o.Settings.Issuing, errBadCAName)
 	}
-	return makeDirectory(ctx, path, o.OfflineRoot, o.Now, func(root *os.Root) ([]byte, error) {
+	return makeDirectory(ctx, path, o.OfflineRoot, o.Now, func(root *durable.Dir) ([]byte, error) {
 		return stage(ctx, root, path, o)
 	})
 }
@@ -83,13 +83,13 @@ func InitEmpty(ctx context.Context, path string, s Settings, now func() time.Tim
 	if !ValidName(s.Issuing) || IsRootName(s.Issuing) {
 		return nil, fmt.Errorf("%q %w", s.Issuing, errBadCAName)
 	}
-	return makeDirectory(ctx, path, "", now, func(root *os.Root) ([]byte, error) {
+	return makeDirectory(ctx, path, "", now, func(root *durable.Dir) ([]byte, error) {
 		return nil, errors.Join(stageDirs(root), stageSettings(root, s))
 	})
 }
 
 // makeDirectory makes a state directory of what is staged, whole or not at all.
-func makeDirectory(ctx context.Context, path, offlineRoot string, now func() time.Time, staged func(*os.Root) ([]byte, error)) (*Directory, error) {
+func makeDirectory(ctx context.Context, path, offlineRoot string, now func() time.Time, staged func(*durable.Dir) ([]byte, error)) (*Directory, error) {
 	if err := errors.Join(ctx.Err(), survey(path, offlineRoot)); err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func makeDirectory(ctx context.Context, path, offlineRoot string, now func() tim
 		return nil, err
 	}
 	defer lock.Release()
-	root, err := os.OpenRoot(path)
+	root, err := durable.OpenDir(path)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func makeDirectory(ctx context.Context, path, offlineRoot string, now func() tim
 	if err := commit(root, offlineRoot, rootKey); err != nil {
 		return nil, errors.Join(err, root.RemoveAll(stagingName))
 	}
-	if err := durable.SyncDir(root, "."); err != nil {
+	if err := root.Sync(); err != nil {
 		return nil, err
 	}
 	if err := move(root); err != nil {
@@ -177,7 +177,7 @@ func foreignNames(path string, names []string) (staged bool, err error) {
 
 // makeRoom sees that a directory is free for a new authority: it finishes or clears
 // away what an interrupted Init left, and refuses what is not ours.
-func makeRoom(root *os.Root, path string) error {
+func makeRoom(root *durable.Dir, path string) error {
 	if _, err := root.Lstat(readyName); err == nil {
 		if err := move(root); err != nil {
 			return err
@@ -198,35 +198,26 @@ func makeRoom(root *os.Root, path string) error {
 
 // commit makes the staged authority exist: with the renaming of the directory, and
 // before it, for an offline root, with its key's own file.
-func commit(root *os.Root, offlineRoot string, rootKey []byte) error {
+func commit(root *durable.Dir, offlineRoot string, rootKey []byte) error {
 	if offlineRoot == "" {
 		return root.Rename(stagingName, readyName)
 	}
-	out, err := os.OpenRoot(filepath.Dir(offlineRoot))
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	name := filepath.Base(offlineRoot)
-	err = durable.Create(out, name, rootKey, secretMode)
+	err := durable.CreateFile(offlineRoot, rootKey, secretMode)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s: %w", offlineRoot, ErrKeyFile)
 	}
 	if err != nil {
 		return err
 	}
-	if err = durable.SyncDir(out, "."); err == nil {
-		err = root.Rename(stagingName, readyName)
-	}
-	if err != nil {
-		return errors.Join(err, out.Remove(name))
+	if err := root.Rename(stagingName, readyName); err != nil {
+		return errors.Join(err, os.Remove(offlineRoot))
 	}
 	return nil
 }
 
 // stage makes the whole authority beside where it will be, and syncs it. It gives
 // the root's key, encoded, which is not among it where the root is offline.
-func stage(ctx context.Context, root *os.Root, path string, o InitOptions) ([]byte, error) {
+func stage(ctx context.Context, root *durable.Dir, path string, o InitOptions) ([]byte, error) {
 	rootKey, err := newKey(RootName, o.RootKeyURI, o)
 	if err != nil {
 		return nil, err
@@ -252,7 +243,7 @@ func stage(ctx context.Context, root *os.Root, path string, o InitOptions) ([]by
 	}
 	for i, name := range []string{RootName, o.Settings.Issuing} {
 		file := filepath.Join(stagingName, caDir, name+".crt")
-		if err := durable.Create(root, file, pemfile.EncodeCertificates(chain[i]), publicMode); err != nil {
+		if err := root.Create(file, pemfile.EncodeCertificates(chain[i]), publicMode); err != nil {
 			return nil, err
 		}
 	}
@@ -264,15 +255,16 @@ func stage(ctx context.Context, root *os.Root, path string, o InitOptions) ([]by
 }
 
 // stageDirs makes the directories of a staged authority.
-func stageDirs(root *os.Root) error {
+func stageDirs(root *durable.Dir) error {
 	for _, dir := range []struct {
 		name string
 		mode fs.FileMode
 	}{{"", 0o700}, {keysDir, 0o700}, {caDir, dirMode}, {logDir, dirMode}, {cacheDir, dirMode}} {
-		if err := root.Mkdir(filepath.Join(stagingName, dir.name), dir.mode); err != nil {
+		made, err := root.Mkdir(filepath.Join(stagingName, dir.name), dir.mode)
+		if err != nil {
 			return err
 		}
-		if err := root.Chmod(filepath.Join(stagingName, dir.name), dir.mode); err != nil {
+		if err := made.Close(); err != nil {
 			return err
 		}
 	}
@@ -281,17 +273,21 @@ func stageDirs(root *os.Root) error {
 
 // stageSettings writes the settings of a staged directory, its last part, and syncs
 // the whole.
-func stageSettings(root *os.Root, s Settings) error {
+func stageSettings(root *durable.Dir, s Settings) error {
 	s.Schema = settingsSchema
 	data, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := durable.Create(root, filepath.Join(stagingName, settingsName), append(data, '\n'), publicMode); err != nil {
+	if err := root.Create(filepath.Join(stagingName, settingsName), append(data, '\n'), publicMode); err != nil {
 		return err
 	}
 	for _, dir := range []string{keysDir, caDir, logDir, cacheDir, ""} {
-		if err := durable.SyncDir(root, filepath.Join(stagingName, dir)); err != nil {
+		made, err := root.Open(filepath.Join(stagingName, dir))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(made.Sync(), made.Close()); err != nil {
 			return err
 		}
 	}
@@ -343,7 +339,7 @@ func newKey(name, uri string, o InitOptions) (crypto.Signer, error) {
 
 // stageKeys writes the keys, or the URIs of those that are in a device; that of an
 // offline root it gives instead.
-func stageKeys(root *os.Root, o InitOptions, rootKey, issuingKey crypto.Signer) ([]byte, error) {
+func stageKeys(root *durable.Dir, o InitOptions, rootKey, issuingKey crypto.Signer) ([]byte, error) {
 	if _, err := stageKey(root, o.Settings.Issuing, o.KeyURI, issuingKey, o.Passphrase, false); err != nil {
 		return nil, err
 	}
@@ -352,15 +348,15 @@ func stageKeys(root *os.Root, o InitOptions, rootKey, issuingKey crypto.Signer) 
 
 // stageKey writes one key, or its URI, and gives it encoded; what is elsewhere is
 // not written.
-func stageKey(root *os.Root, name, uri string, key crypto.Signer, passphrase []byte, elsewhere bool) ([]byte, error) {
+func stageKey(root *durable.Dir, name, uri string, key crypto.Signer, passphrase []byte, elsewhere bool) ([]byte, error) {
 	if uri != "" {
-		return nil, durable.Create(root, filepath.Join(stagingName, keysDir, name+".uri"), []byte(uri+"\n"), secretMode)
+		return nil, root.Create(filepath.Join(stagingName, keysDir, name+".uri"), []byte(uri+"\n"), secretMode)
 	}
 	data, err := encodeKey(key, passphrase)
 	if err != nil || elsewhere {
 		return data, err
 	}
-	return data, durable.Create(root, filepath.Join(stagingName, keysDir, name+".key"), data, secretMode)
+	return data, root.Create(filepath.Join(stagingName, keysDir, name+".key"), data, secretMode)
 }
 
 func encodeKey(key crypto.Signer, passphrase []byte) ([]byte, error) {
@@ -372,7 +368,7 @@ func encodeKey(key crypto.Signer, passphrase []byte) ([]byte, error) {
 
 // move takes the parts of a ready authority to their places. It can be run again
 // after being interrupted anywhere.
-func move(root *os.Root) error {
+func move(root *durable.Dir) error {
 	for _, part := range parts {
 		err := root.Rename(filepath.Join(readyName, part), part)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -386,7 +382,7 @@ func move(root *os.Root) error {
 		}
 		if part == cacheDir {
 			// Everything else is durable before the settings declare the directory open.
-			if err := durable.SyncDir(root, "."); err != nil {
+			if err := root.Sync(); err != nil {
 				return err
 			}
 		}
@@ -394,5 +390,5 @@ func move(root *os.Root) error {
 	if err := root.Remove(readyName); err != nil {
 		return err
 	}
-	return durable.SyncDir(root, ".")
+	return root.Sync()
 }

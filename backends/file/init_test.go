@@ -17,6 +17,7 @@ import (
 
 	"github.com/meshpki/meshpki/backends/backendtest"
 	"github.com/meshpki/meshpki/ca"
+	"github.com/meshpki/meshpki/internal/durable"
 	"github.com/meshpki/meshpki/internal/pemfile"
 	"github.com/meshpki/meshpki/issue"
 )
@@ -243,13 +244,13 @@ func initTask(path string) error {
 
 // staged makes a directory as an Init leaves it that is killed when everything is
 // staged, and gives a handle on it.
-func staged(t *testing.T) (string, *os.Root) {
+func staged(t *testing.T) (string, *durable.Dir) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "pki")
 	if err := os.Mkdir(path, dirMode); err != nil {
 		t.Fatal(err)
 	}
-	root, err := os.OpenRoot(path)
+	root, err := durable.OpenDir(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,12 +36,7 @@ func (d *Directory) AddIntermediate(ctx context.Context, o IntermediateOptions) 
 		return Authority{}, err
 	}
 	defer lock.Release()
-	root, err := os.OpenRoot(d.path)
-	if err != nil {
-		return Authority{}, err
-	}
-	defer root.Close()
-	if _, err := root.Lstat(filepath.Join(caDir, o.Name+".crt")); err == nil {
+	if _, err := os.Lstat(d.CertificatePath(o.Name)); err == nil {
 		return Authority{}, fmt.Errorf("%q: %w", o.Name, ErrExists)
 	}
 	now, err := d.census()

@@ -170,37 +170,29 @@ func readMatching(a Authority, path string, from KeySource) ([]byte, error) {
 // is left as it is, for the caller to look into, unless it is the beginning of that
 // file: then this was interrupted before.
 func place(path string, data []byte) error {
-	root, err := os.OpenRoot(filepath.Dir(path))
+	dir, err := durable.OpenDir(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer dir.Close()
 	name := filepath.Base(path)
-	if info, err := root.Lstat(name); err == nil && info.Mode().IsRegular() && info.Size() < int64(len(data)) {
-		if begun, err := root.ReadFile(name); err == nil && bytes.HasPrefix(data, begun) {
-			if err := root.Remove(name); err != nil {
-				return err
-			}
+	if begun, _, err := dir.ReadFile(name, int64(len(data))-1, nil); err == nil && bytes.HasPrefix(data, begun) {
+		if err := dir.Remove(name); err != nil {
+			return err
 		}
 	}
-	err = durable.Create(root, name, data, secretMode)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := dir.Create(name, data, secretMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return durable.SyncDir(root, ".")
+	return dir.Sync()
 }
 
 // dropFile removes a file whose bytes are elsewhere, durably.
 func (d *Directory) dropFile(path string) error {
-	root, err := os.OpenRoot(filepath.Dir(path))
-	if err != nil {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	defer root.Close()
-	if err := root.Remove(filepath.Base(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return durable.SyncDir(root, ".")
+	return durable.SyncName(path)
 }
 
 // sameFile tells whether two names lead to one file, by whatever links.

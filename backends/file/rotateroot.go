@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -214,12 +213,7 @@ func (s *succession) key() (crypto.Signer, error) {
 	if s.o.OfflineRoot == "" {
 		return key, durable.WriteFile(s.d.keyPath(s.name), data, secretMode)
 	}
-	out, err := os.OpenRoot(filepath.Dir(s.o.OfflineRoot))
-	if err != nil {
-		return nil, err
-	}
-	defer out.Close()
-	err = durable.Create(out, filepath.Base(s.o.OfflineRoot), data, secretMode)
+	err = durable.CreateFile(s.o.OfflineRoot, data, secretMode)
 	if errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("%s: %w", s.o.OfflineRoot, ErrKeyFile)
 	}
@@ -227,7 +221,7 @@ func (s *succession) key() (crypto.Signer, error) {
 		return nil, err
 	}
 	s.made = true
-	return key, durable.SyncDir(out, ".")
+	return key, nil
 }
 
 // undo takes away what was made for a rotation that did not begin.

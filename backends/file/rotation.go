@@ -266,10 +266,5 @@ func (d *Directory) remove(path string) error {
 	if err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return durable.SyncDir(root, ".")
+	return durable.SyncName(path)
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -25,22 +24,17 @@ func (d *Directory) WriteTranscript(step string, at time.Time, text []byte) (str
 	if err := durable.MkdirAll(dir, dirMode); err != nil {
 		return "", err
 	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return "", err
-	}
-	defer root.Close()
 	base := at.UTC().Format("20060102T150405Z") + "-" + step
-	name := base + ".txt"
+	path := filepath.Join(dir, base+".txt")
 	for n := 2; ; n++ {
-		err := durable.Create(root, name, text, publicMode)
+		err := durable.CreateFile(path, text, publicMode)
 		if err == nil {
-			return filepath.Join(dir, name), durable.SyncDir(root, ".")
+			return path, nil
 		}
 		if !errors.Is(err, fs.ErrExist) || n > 1000 {
 			return "", err
 		}
-		name = fmt.Sprintf("%s-%d.txt", base, n)
+		path = filepath.Join(dir, fmt.Sprintf("%s-%d.txt", base, n))
 	}
 }
 

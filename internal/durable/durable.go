@@ -39,24 +39,29 @@ func (c *Convoy) WriteFile(name string, data []byte, mode fs.FileMode) error {
 	return shared.SyncDir(in)
 }
 
-// Create writes a file that must not exist yet and syncs it; the directory that
-// holds it is for the caller to sync. A file that could not be written whole is
-// taken away again.
-func Create(root *os.Root, name string, data []byte, mode fs.FileMode) error {
-	if err := create(root, name, data, mode); err != nil {
-		return fmt.Errorf("write %s: %w", filepath.Join(root.Name(), name), err)
+// CreateFile is WriteFile for a file that must not exist yet: fs.ErrExist where it does.
+func CreateFile(name string, data []byte, mode fs.FileMode) error {
+	dir, base := filepath.Split(name)
+	in, err := OpenDir(filepath.Clean(dir))
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if err := in.Create(base, data, mode); err != nil {
+		return err
+	}
+	if err := in.Sync(); err != nil {
+		return errors.Join(err, in.Remove(base))
 	}
 	return nil
 }
 
-// create is Create; its error is for the caller to name the file in.
-func create(root *os.Root, name string, data []byte, mode fs.FileMode) error {
-	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return bare(err)
-	}
-	if err := (NewFile{Data: data, Mode: mode}).fill(f); err != nil {
-		return errors.Join(err, root.Remove(name))
+// Create writes a file that must not exist yet and syncs it; the directory that holds
+// it is for the caller to sync. A file that could not be written whole is taken away
+// again.
+func (d *Dir) Create(name string, data []byte, mode fs.FileMode) error {
+	if err := d.createSynced(NewFile{Name: name, Data: data, Mode: mode}, nil); err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Join(d.path, name), err)
 	}
 	return nil
 }
@@ -70,16 +75,6 @@ func bare(err error) error {
 		return le.Err
 	}
 	return err
-}
-
-// SyncDir makes the names in a directory under root durable.
-func SyncDir(root *os.Root, name string) error {
-	d, err := root.Open(name + "/.")
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return syncDir(d)
 }
 
 // SyncName makes the name of a file durable, not its bytes.

@@ -163,16 +163,12 @@ func TestWriteFileWhole(t *testing.T) {
 
 func TestCreate(t *testing.T) {
 	dir := t.TempDir()
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	if err := Create(root, "new", []byte("one"), 0o600); err != nil {
+	root := openDir(t, dir)
+	if err := root.Create("new", []byte("one"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	only(t, dir, "new", "one")
-	err = Create(root, "new", []byte("two"), 0o600)
+	err := root.Create("new", []byte("two"), 0o600)
 	if !errors.Is(err, fs.ErrExist) {
 		t.Errorf("a file that exists: %v; want fs.ErrExist", err)
 	}
@@ -181,27 +177,25 @@ func TestCreate(t *testing.T) {
 	}
 	only(t, dir, "new", "one")
 	for _, outside := range []string{"../new", filepath.Join(dir, "x"), "..", ".", "", "missing/new"} {
-		if err := Create(root, outside, []byte("x"), 0o600); err == nil {
+		if err := root.Create(outside, []byte("x"), 0o600); err == nil {
 			t.Errorf("%q is created", outside)
 		}
 	}
 	only(t, dir, "new", "one")
 }
 
-func TestSyncDir(t *testing.T) {
-	root, err := os.OpenRoot(t.TempDir())
-	if err != nil {
+func TestCreateFile(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "new")
+	if err := CreateFile(name, []byte("one"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	defer root.Close()
-	if err := SyncDir(root, "."); err != nil {
-		t.Error(err)
+	if err := CreateFile(name, []byte("two"), 0o600); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a file that exists: %v; want fs.ErrExist", err)
 	}
-	if err := SyncDir(root, "missing"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a missing directory: %v; want fs.ErrNotExist", err)
-	}
-	if err := SyncDir(root, ".."); err == nil {
-		t.Error("a directory outside is synced")
+	only(t, dir, "new", "one")
+	if err := CreateFile(filepath.Join(dir, "missing", "new"), []byte("x"), 0o600); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("in a missing directory: %v; want fs.ErrNotExist", err)
 	}
 }
 

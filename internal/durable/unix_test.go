@@ -214,18 +214,14 @@ func full(t *testing.T) {
 	if want := "write file: file too large"; err == nil || err.Error() != want {
 		t.Errorf("it reads %v; want %s", err, want)
 	}
-	root, err := os.OpenRoot(".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
+	root := openDir(t, ".")
 	for _, n := range []string{"small", "large"} {
 		// What is left of a failed set is for the caller; a single file takes itself away.
-		if err := Create(root, n, make([]byte, 8192), 0o600); !errors.Is(err, unix.EFBIG) {
+		if err := root.Create(n, make([]byte, 8192), 0o600); !errors.Is(err, unix.EFBIG) {
 			t.Errorf("a full disk: %v; want %v", err, unix.EFBIG)
 		}
 	}
-	err = CreateAll(openDir(t, "."), []NewFile{{Name: "small", Data: []byte("x"), Mode: 0o600}, {Name: "large", Data: make([]byte, 8192), Mode: 0o600}}, nil)
+	err = CreateAll(root, []NewFile{{Name: "small", Data: []byte("x"), Mode: 0o600}, {Name: "large", Data: make([]byte, 8192), Mode: 0o600}}, nil)
 	if want := "write large: file too large"; !errors.Is(err, unix.EFBIG) || err.Error() != want {
 		t.Errorf("it reads %v; want %s", err, want)
 	}
