@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"net"
+	"net/url"
 	"slices"
 	"time"
 )
@@ -121,7 +123,7 @@ func (d *der) extensions(t *x509.Certificate) {
 		if string(t.RawSubject) == emptySequence {
 			alone = critical
 		}
-		d.extension(idNames, alone, func() { d.element(asn1.TagSequence|constructed, func() { d.names(t) }) })
+		d.extension(idNames, alone, func() { d.names(t.DNSNames, t.EmailAddresses, t.IPAddresses, t.URIs) })
 	}
 	if len(t.Policies) > 0 {
 		d.extension(idPolicies, "", func() {
@@ -148,22 +150,25 @@ func (d *der) keyUsage(u x509.KeyUsage) {
 	d.b = append(append(d.b, byte(bits.TrailingZeros8(octets[len(octets)-1]))), octets...)
 }
 
-func (d *der) names(t *x509.Certificate) {
-	for _, s := range t.DNSNames {
-		d.text(dnsName, s)
-	}
-	for _, s := range t.EmailAddresses {
-		d.text(emailName, s)
-	}
-	for _, ip := range t.IPAddresses {
-		if four := ip.To4(); four != nil {
-			ip = four
+// names writes a list of names (RFC 5280, Section 4.2.1.6).
+func (d *der) names(dns, emails []string, ips []net.IP, uris []*url.URL) {
+	d.element(asn1.TagSequence|constructed, func() {
+		for _, s := range dns {
+			d.text(dnsName, s)
 		}
-		d.octets(ipName, ip)
-	}
-	for _, u := range t.URIs {
-		d.text(uriName, u.String())
-	}
+		for _, s := range emails {
+			d.text(emailName, s)
+		}
+		for _, ip := range ips {
+			if four := ip.To4(); four != nil {
+				ip = four
+			}
+			d.octets(ipName, ip)
+		}
+		for _, u := range uris {
+			d.text(uriName, u.String())
+		}
+	})
 }
 
 // access writes where something about the issuer is to be had (RFC 5280, Section 4.2.2.1).

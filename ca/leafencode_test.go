@@ -193,5 +193,6 @@ func FuzzEncodeLeaf(f *testing.F) {
 		if plain(c, issuer) {
 			sameAsGeneral(t, c, issuer, pub)
 		}
+		requestAsGeneral(t, requestFor(c), pub)
 	})
 }

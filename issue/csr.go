@@ -7,8 +7,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
 	"fmt"
 
 	"github.com/meshpki/meshpki/ca"
@@ -35,48 +33,39 @@ func newCSR(key crypto.Signer, id ca.Identity) ([]byte, error) {
 	return der, nil
 }
 
-// signCSR has crypto/x509 make a request. It verifies each signature that it has made,
-// which takes three times as long as making it, and is for keys that are not of this
-// process. With one that is, the request is signed here: whoever gets it verifies it.
+// signCSR makes what crypto/x509 makes of a template with a subject and names. That
+// verifies each signature that it has made, which takes three times as long as making
+// it, and is for keys that are not of this process. With one that is, the request is
+// encoded and signed here: whoever gets it verifies it.
 func signCSR(template *x509.CertificateRequest, key crypto.Signer) ([]byte, error) {
-	algorithm := algorithmOf(key)
-	if algorithm == nil {
+	algorithm, hash := algorithmOf(key)
+	if algorithm == "" {
 		return x509.CreateCertificateRequest(rand.Reader, template, key)
 	}
-	tbs, opts, err := ca.ToBeSigned(key.Public(), func(s crypto.Signer) error {
-		_, err := x509.CreateCertificateRequest(rand.Reader, template, s)
-		return err
-	})
+	info, err := ca.EncodeRequest(template, key.Public())
 	if err != nil {
 		return nil, err
 	}
-	signature, err := crypto.SignMessage(key, rand.Reader, tbs, opts)
+	signature, err := crypto.SignMessage(key, rand.Reader, info, hash)
 	if err != nil {
 		return nil, err
 	}
-	return asn1.Marshal(struct {
-		TBS       asn1.RawValue
-		Algorithm pkix.AlgorithmIdentifier
-		Signature asn1.BitString
-	}{
-		asn1.RawValue{FullBytes: tbs}, pkix.AlgorithmIdentifier{Algorithm: algorithm},
-		asn1.BitString{Bytes: signature, BitLength: len(signature) * 8},
-	})
+	return ca.CompleteRequest(info, []byte(algorithm), signature), nil
 }
 
 // algorithmOf is how crypto/x509 has a key of this process sign that signs faster than
-// it verifies (RFC 5758, Section 3.2; RFC 8410, Section 3); nil for others.
-func algorithmOf(key crypto.Signer) asn1.ObjectIdentifier {
+// it verifies (RFC 5758, Section 3.2; RFC 8410, Section 3), in DER; "" for others.
+func algorithmOf(key crypto.Signer) (algorithm string, hash crypto.Hash) {
 	switch key := key.(type) {
 	case *ecdsa.PrivateKey:
 		switch key.Curve {
 		case elliptic.P256():
-			return asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}
+			return "\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02", crypto.SHA256
 		case elliptic.P384():
-			return asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 3}
+			return "\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03", crypto.SHA384
 		}
 	case ed25519.PrivateKey:
-		return asn1.ObjectIdentifier{1, 3, 101, 112}
+		return "\x30\x05\x06\x03\x2b\x65\x70", 0
 	}
-	return nil
+	return "", 0
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/asn1"
 	"net"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/meshpki/meshpki/ca"
@@ -14,17 +16,23 @@ import (
 // A request that is signed here is the one that crypto/x509 would have made.
 func TestSignCSR(t *testing.T) {
 	id := &url.URL{Scheme: "spiffe", Host: "cluster.local", Path: "/ns/prod/sa/payment"}
+	payment, err := asn1.Marshal(ca.CommonNameOnly("payment"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	templates := []*x509.CertificateRequest{
 		{RawSubject: []byte{0x30, 0}, URIs: []*url.URL{id}, DNSNames: []string{"payment", "payment.prod.svc"}, IPAddresses: []net.IP{{10, 0, 0, 5}}, EmailAddresses: []string{"a@example.com"}},
 		{RawSubject: []byte{0x30, 0}},
+		{RawSubject: payment, DNSNames: []string{strings.Repeat("long.", 60) + "example"}, IPAddresses: []net.IP{net.ParseIP("fd00::1"), net.IPv4(10, 0, 0, 6)}},
+		{RawSubject: payment, EmailAddresses: []string{"a@example.com", "b@example.com"}},
 	}
 	for _, kt := range []ca.KeyType{ca.ECP256, ca.ECP384, ca.Ed25519, ca.RSA2048} {
 		key, err := NewKey(kt)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ours := algorithmOf(key) != nil; ours != (kt != ca.RSA2048) {
-			t.Errorf("%s: signed here: %t", kt, ours)
+		if algorithm, _ := algorithmOf(key); (algorithm != "") != (kt != ca.RSA2048) {
+			t.Errorf("%s: signed here: %q", kt, algorithm)
 		}
 		for _, template := range templates {
 			want, err := x509.CreateCertificateRequest(rand.Reader, template, key)
