@@ -36,17 +36,3 @@ func (r Record) Former(kept ...map[string]string) []string {
 	})
 	return former[:min(len(former), mostFormer)]
 }
-
-// Trace adds to the facts of a set where its order is from, "" for by hand, and which
-// places it had formerly.
-func Trace(facts map[string]string, from string, former []string) {
-	if from != "" {
-		facts[FactFrom] = from
-	}
-	if len(former) == 0 {
-		return
-	}
-	// A list of texts is always JSON.
-	data, _ := json.Marshal(former)
-	facts[FactFormer] = string(data)
-}

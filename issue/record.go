@@ -83,23 +83,33 @@ const (
 	FactFormer = "former"
 )
 
-// Facts gives the facts to keep with a credential ordered as r and due then.
-func (r Record) Facts(c *Credential, serial string, due time.Time) (map[string]string, error) {
-	order, err := r.OrderFact()
-	if err != nil {
-		return nil, err
-	}
-	return FactsOf(order, c, serial, due), nil
+// Delivery is what is known of a credential that goes to its places, besides itself.
+type Delivery struct {
+	Order  string    // as OrderFact gives it
+	Due    time.Time // when it is to be renewed
+	At     time.Time // when it is laid out
+	From   string    // FromManifest, or "" where it was ordered by hand
+	Former []string  // the places that earlier orders had, as Record.Former gives them
 }
 
-// FactsOf is Record.Facts, by what OrderFact gave.
-func FactsOf(order string, c *Credential, serial string, due time.Time) map[string]string {
-	return map[string]string{
-		FactOrder:    order,
-		FactSerial:   serial,
-		FactNotAfter: c.Leaf().NotAfter.UTC().Format(time.RFC3339),
-		FactDue:      due.UTC().Format(time.RFC3339),
+// Facts gives the facts to keep with the credential's files.
+func (d Delivery) Facts(c *Credential) map[string]string {
+	facts := map[string]string{
+		FactOrder:     d.Order,
+		FactSerial:    ca.FormatSerial(c.Leaf().SerialNumber),
+		FactNotAfter:  c.Leaf().NotAfter.UTC().Format(time.RFC3339),
+		FactDue:       d.Due.UTC().Format(time.RFC3339),
+		FactDelivered: d.At.UTC().Format(time.RFC3339),
 	}
+	if d.From != "" {
+		facts[FactFrom] = d.From
+	}
+	if len(d.Former) > 0 {
+		// A list of texts is always JSON.
+		data, _ := json.Marshal(d.Former)
+		facts[FactFormer] = string(data)
+	}
+	return facts
 }
 
 // OrderFact is the record as FactOrder keeps it.

@@ -38,12 +38,23 @@ func TestRecordIsKept(t *testing.T) {
 		}
 	}
 	c := credential(t)
-	facts, err := r.Facts(c, "5a17", start)
+	order, err := r.OrderFact()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if facts[issue.FactSerial] != "5a17" || facts[issue.FactDue] != "2026-11-21T21:40:00Z" || facts[issue.FactNotAfter] != "2026-11-22T21:40:00Z" {
-		t.Errorf("facts %q", facts)
+	facts := issue.Delivery{Order: order, Due: start.Add(time.Hour), At: start, From: issue.FromManifest, Former: []string{"/a", "/b"}}.Facts(c)
+	for name, want := range map[string]string{
+		issue.FactSerial: ca.FormatSerial(c.Leaf().SerialNumber), issue.FactDue: "2026-11-21T22:40:00Z", issue.FactNotAfter: "2026-11-22T21:40:00Z",
+		issue.FactDelivered: "2026-11-21T21:40:00Z", issue.FactFrom: "manifest", issue.FactFormer: `["/a","/b"]`,
+	} {
+		if facts[name] != want {
+			t.Errorf("fact %s is %q, want %q", name, facts[name], want)
+		}
+	}
+	for _, name := range []string{issue.FactFrom, issue.FactFormer} {
+		if text, ok := (issue.Delivery{Order: order}).Facts(c)[name]; ok {
+			t.Errorf("fact %s is %q where there is none", name, text)
+		}
 	}
 	back, err := issue.RecordOf(facts)
 	if err != nil {

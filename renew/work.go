@@ -259,7 +259,6 @@ func (w *work) complete(ctx context.Context, c *issue.Credential) error {
 func (w *work) publish(ctx context.Context, c *issue.Credential) (moved bool, err error) {
 	// Who is told to stop finishes the swap in hand.
 	ctx = context.WithoutCancel(ctx)
-	leaf := c.Leaf()
 	due, err := time.Parse(time.RFC3339, w.m.Due)
 	if err != nil {
 		return false, fmt.Errorf("the journal of %s is damaged: its due date", w.t.Name)
@@ -269,9 +268,7 @@ func (w *work) publish(ctx context.Context, c *issue.Credential) (moved bool, er
 			return false, err
 		}
 	}
-	facts := issue.FactsOf(w.ordered, c, ca.FormatSerial(leaf.SerialNumber), due)
-	issue.Trace(facts, w.t.From, w.v.former)
-	facts[issue.FactDelivered] = w.now.UTC().Format(time.RFC3339)
+	facts := issue.Delivery{Order: w.ordered, Due: due, At: w.now, From: w.t.From, Former: w.v.former}.Facts(c)
 	w.ready = make([]bool, len(w.t.Places))
 	var failed []error
 	for i, p := range w.t.Places {

@@ -112,11 +112,11 @@ func (j *job) issue(ctx context.Context, authority ca.Authority) (*issued, error
 	leaf := credential.Leaf()
 	done := &issued{j: j, state: "issued", chain: credential.Chain, key: credential.Key, record: j.record, asked: order.Validity.NotAfter,
 		leftOut: leftOut, due: j.policy().DueAt(leaf.NotBefore, renew.Ends(credential.Chain))}
-	facts, err := j.record.Facts(credential, ca.FormatSerial(leaf.SerialNumber), done.due)
+	ordered, err := j.record.OrderFact()
 	if err != nil {
 		return nil, err
 	}
-	j.trace(facts)
+	facts := issue.Delivery{Order: ordered, Due: done.due, At: now, From: j.from, Former: j.former()}.Facts(credential)
 	if err := issue.Deliver(ctx, credential, outputs, versions, facts, j.force); err != nil {
 		return nil, withHint(err, "certificate %s is signed and recorded; nobody else has it. Mend the place and run it again",
 			ui.ShortHex(ca.FormatSerial(leaf.SerialNumber)))
@@ -148,13 +148,13 @@ func (j *job) obtain(ctx context.Context, authority ca.Authority, order issue.Or
 	return c, e.Done, nil
 }
 
-// trace adds to the facts where the order is from, and which places it had formerly.
-func (j *job) trace(facts map[string]string) {
+// former are the places that earlier orders of the service had.
+func (j *job) former() []string {
 	var kept []map[string]string
 	for _, l := range j.seen {
 		kept = append(kept, l.set.Facts)
 	}
-	issue.Trace(facts, j.from, j.record.Former(kept...))
+	return j.record.Former(kept...)
 }
 
 // plan shows what issue would make.
