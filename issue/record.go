@@ -81,6 +81,9 @@ const (
 	// FactFormer lists the places that earlier orders had, and the order has not, as
 	// JSON; it is there if there are any.
 	FactFormer = "former"
+	// FactWritten is, beside an order without files, what was delivered and what its places
+	// remember of that; it is there if any does. See Rememberer.
+	FactWritten = "written"
 )
 
 // Delivery is what is known of a credential that goes to its places, besides itself.

@@ -98,6 +98,21 @@ type Comparer interface {
 	Unchanged(ctx context.Context, was Version) (bool, error)
 }
 
+// Rememberer is implemented by a Store whose every write is held against the place by
+// whoever keeps it: what it needs for that can be kept elsewhere, and a place that nobody
+// has touched since need not be looked at to be written over. It is found by assertion.
+type Rememberer interface {
+	// Remember gives what a Save over that version needs, which is the last that was
+	// loaded or saved: a short text without secrets, to be kept for Recall. It is empty
+	// where the place had better be looked at first.
+	Remember(at Version) string
+	// Recall takes up what Remember gave, also in another process, in place of a Load.
+	// Unchanged then says true of the version that it gives, and a Save over it fails with
+	// ErrChanged unless the place is in every part as it was remembered, and writes
+	// nothing. It is false where the text is of no use.
+	Recall(remembered string) (Version, bool)
+}
+
 // Historian is implemented by a Store that keeps what it replaced; it is found by
 // assertion.
 type Historian interface {

@@ -102,7 +102,7 @@ func (p *pass) again(ctx context.Context, t *Target) (*View, Decision) {
 		v.grow(g.parts)
 	}
 	d := p.decide(t, v)
-	if g.parts != nil && d.Outcome != Renew {
+	if (g.parts != nil || v.unseen) && d.Outcome != Renew {
 		return nil, Decision{}
 	}
 	return v, d

@@ -33,6 +33,8 @@ type seen struct {
 	audit func(context.Context, issue.Set) ([]string, error)
 	// other is the service whose files are there, where it is another.
 	other string
+	// unseen says that nobody has looked: it is what was delivered there, as far as is known.
+	unseen bool
 }
 
 // View is what a look at a target found: the state to decide on, and the credential
@@ -51,9 +53,10 @@ type View struct {
 	// former are the places that the target had, and has no more, as its places tell.
 	former []string
 
-	parts *glimpse // of a view that was kept in few bytes
-	seen  []seen
-	lead  int // the place whose credential is in use; -1 where there is none
+	unseen bool     // nobody has looked at some place: what was delivered there is due
+	parts  *glimpse // of a view that was kept in few bytes
+	seen   []seen
+	lead   int // the place whose credential is in use; -1 where there is none
 	// wanted is the credential in use with the roots and the CAs that belong to it now;
 	// its key is read only once it is needed.
 	wanted *issue.Credential
@@ -61,15 +64,25 @@ type View struct {
 
 // look reads every place of a target once and says what is there.
 func (p *pass) look(ctx context.Context, t *Target, out ca.Outlook) *View {
-	v := &View{lead: -1, seen: make([]seen, len(t.Places)), Places: make([]string, len(t.Places))}
+	v := newView(t)
 	for i, place := range t.Places {
 		v.seen[i] = p.read(ctx, t, place, out)
 	}
+	p.sum(ctx, t, out, v)
+	return v
+}
+
+func newView(t *Target) *View {
+	return &View{lead: -1, seen: make([]seen, len(t.Places)), Places: make([]string, len(t.Places))}
+}
+
+// sum says what was seen of a target's places, all together.
+func (p *pass) sum(ctx context.Context, t *Target, out ca.Outlook, v *View) {
 	v.choose(t)
 	v.former = v.formerly(t)
 	if v.lead < 0 {
 		v.nothing(t)
-		return v
+		return
 	}
 	lead := v.seen[v.lead]
 	v.Leaf = lead.chain[0]
@@ -84,10 +97,11 @@ func (p *pass) look(ctx context.Context, t *Target, out ca.Outlook) *View {
 	v.issuer(lead, out)
 	v.ends(out)
 	for i, place := range t.Places {
-		v.drift(ctx, place, i)
+		if !v.seen[i].unseen {
+			v.drift(ctx, place, i)
+		}
 	}
 	v.stale(t)
-	return v
 }
 
 // read is the look at one place.

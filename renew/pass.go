@@ -145,8 +145,7 @@ func (p *pass) first(ctx context.Context, t *Target, err error) {
 		p.tell(failure(t, err))
 		return
 	}
-	v, d, err := p.judge(ctx, t)
-	t.forget() // it is looked at again before anything is done
+	v, d, err := p.judge(ctx, t, !p.o.DryRun && !p.memos[t.key()])
 	if err != nil {
 		p.tell(failure(t, err))
 		return
@@ -171,11 +170,18 @@ func (p *pass) acts(t *Target, d Decision) bool {
 	return p.o.Force || p.memos[t.key()] || d.Outcome == Renew || d.Outcome == Deliver
 }
 
-// judge looks at a target and decides.
-func (p *pass) judge(ctx context.Context, t *Target) (*View, Decision, error) {
+// judge looks at a target and decides. Where unseen is set it may decide without a look
+// that a new certificate is due.
+func (p *pass) judge(ctx context.Context, t *Target, unseen bool) (*View, Decision, error) {
 	out, err := p.outlook(ctx, t.Backend)
 	if err != nil && ctx.Err() != nil {
 		return nil, Decision{}, err
+	}
+	defer t.forget() // the next time it is looked at again
+	if unseen {
+		if v, d := p.unseen(ctx, t, out); v != nil {
+			return v, d, nil
+		}
 	}
 	// An authority that cannot be asked now has nothing to say; the clock still has.
 	v := p.look(ctx, t, out)
@@ -282,9 +288,10 @@ func (p *pass) locked(ctx context.Context, t *Target) Result {
 	glanced := v != nil
 	if !glanced {
 		var err error
-		if v, d, err = p.judge(ctx, t); err != nil {
+		if v, d, err = p.judge(ctx, t, recalled == nil && m.empty()); err != nil {
 			return failure(t, err)
 		}
+		glanced = v.unseen
 	}
 	if recalled != nil {
 		return failure(t, recalled)
@@ -318,12 +325,12 @@ func (p *pass) locked(ctx context.Context, t *Target) Result {
 // is there now. What was made for it has no use where nothing is to be done any more,
 // and no place has it.
 func (p *pass) overtaken(ctx context.Context, w *work, changed error) (settled bool, err error) {
-	v, d, err := p.judge(ctx, w.t)
+	v, d, err := p.judge(ctx, w.t, false)
 	if err != nil {
 		return false, errors.Join(changed, err)
 	}
 	w.sees(v, d)
-	if d.Outcome == Renew || d.Outcome == Deliver || slices.Contains(w.ready, true) {
+	if d.Outcome == Renew || d.Outcome == Deliver || w.reached() {
 		return false, w.do(ctx, p.authority)
 	}
 	w.m.forget()

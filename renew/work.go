@@ -270,35 +270,58 @@ func (w *work) publish(ctx context.Context, c *issue.Credential) (moved bool, er
 	}
 	facts := issue.Delivery{Order: w.ordered, Due: due, At: w.now, From: w.t.From, Former: w.v.former}.Facts(c)
 	w.ready = make([]bool, len(w.t.Places))
+	register := w.t.register()
+	var what written
 	var failed []error
 	for i, p := range w.t.Places {
 		set, err := p.Set(c, facts, w.mayReplace(""))
+		if err == nil && i == register { // it is the last one
+			err = what.note(set.Facts, c)
+		}
 		if err != nil {
 			failed = append(failed, err)
 			continue
 		}
 		s := w.v.seen[i]
-		has := s.err == nil && s.other == "" && s.set.Facts[issue.FactSerial] == facts[issue.FactSerial] &&
-			s.set.Facts[issue.FactOrder] == facts[issue.FactOrder] && s.set.Files.Digest() == set.Facts[issue.FactFiles]
-		if has && w.v.Places[i] == "" {
+		if s.has(set) && w.v.Places[i] == "" {
+			what.remember(p, s.version)
 			w.ready[i] = true
 			continue
 		}
+		at := issue.Version("")
 		if s.other != "" && !w.mayReplace(s.other) {
 			err = fmt.Errorf("it holds the certificate of %s: %w", s.other, issue.ErrForeign)
 		} else {
 			set.Whole = w.whole()
-			_, err = p.Store.Save(ctx, set, s.version)
+			at, err = p.Store.Save(ctx, set, s.version)
 		}
 		if err != nil {
 			w.result.Places[i] = err.Error()
 			failed = append(failed, &issue.PlaceError{Place: p.Store.String(), Err: err})
 			continue
 		}
+		what.remember(p, at)
 		w.ready[i], moved = true, moved || p.keeps()
 		w.result.Places[i] = ""
 	}
 	return moved, errors.Join(failed...)
+}
+
+// reached tells whether some place has the files of the credential in hand.
+func (w *work) reached() bool {
+	for i, ready := range w.ready {
+		if ready && w.t.Places[i].keeps() {
+			return true
+		}
+	}
+	return false
+}
+
+// has tells whether a place was seen to have a set.
+func (s *seen) has(set issue.Set) bool {
+	same := func(fact string) bool { return s.set.Facts[fact] == set.Facts[fact] }
+	return s.err == nil && s.other == "" && same(issue.FactSerial) && same(issue.FactOrder) && same(issue.FactWritten) &&
+		s.set.Files.Digest() == set.Facts[issue.FactFiles]
 }
 
 // whole is how many replaced generations keep their keys: one more for as long as

@@ -80,6 +80,7 @@ func TestStore(t *testing.T, open func(t *testing.T) issue.Store, o StoreOptions
 		{"doomed keys are taken away, and no others", testPurge},
 		{"what drifted is named", testAudit},
 		{"what is as it was is known by its version", testUnchanged},
+		{"what is remembered is held against the place", testRemember},
 		{"a place is emptied", testRemove},
 		{"what is not ours outlives that", testRemoveKeeps},
 	} {

@@ -35,6 +35,9 @@ func (s *Store) Save(ctx context.Context, want issue.Set, was issue.Version) (is
 		if err == nil {
 			return written, nil
 		}
+		if l.recalled {
+			return "", s.unrecalled(err)
+		}
 		p, conflict := errors.AsType[*Problem](err)
 		if !conflict || p.Code != http.StatusConflict || p.contested() || try == tries {
 			return "", err

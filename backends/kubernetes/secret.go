@@ -101,6 +101,7 @@ type live struct {
 	owners               map[string][]string          // the other managers of a field
 	updates              bool                         // we own fields by other means than apply
 	holder               string                       // cert-manager's Certificate that it belongs to
+	recalled             bool                         // it was not read, but is what an earlier write has left
 }
 
 // version is what the place is at: nothing where there is nothing of ours. What others

@@ -38,6 +38,8 @@ var (
 	_ issue.Auditor  = (*Store)(nil)
 	_ issue.Preparer = (*Store)(nil)
 	_ issue.Remover  = (*Store)(nil)
+
+	_ issue.Rememberer = (*Store)(nil)
 )
 
 const (
@@ -256,7 +258,7 @@ func (s *Store) Prepare(ctx context.Context, want issue.Set) error {
 	s.mu.Lock()
 	l := s.last
 	s.mu.Unlock()
-	if l == nil {
+	if l == nil || l.recalled && l.writable(want) != nil {
 		var err error
 		if _, l, err = s.read(ctx); err != nil {
 			return err
