@@ -223,5 +223,5 @@ func (e *Errand) seal(ctx context.Context, order *issue.Order) error {
 		return err
 	}
 	e.m.CSR, e.m.NotAfter, e.m.Resume, e.m.Order = order.CSR, order.Validity.NotAfter, nil, facts
-	return e.r.remember(ctx, e.t, e.m)
+	return e.r.hold(ctx, e.t, e.m)
 }

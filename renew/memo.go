@@ -31,6 +31,14 @@ type Memory interface {
 	Names(ctx context.Context) ([]string, error)
 }
 
+// Holder is a Memory that keeps for less what many write at the same time, and for a
+// moment only. Hold is Write under a name that nothing is kept under. Whoever has the
+// name to himself writes it anew, removes it, or calls Keep, before another may have it.
+type Holder interface {
+	Hold(ctx context.Context, name string, data []byte) error
+	Keep(ctx context.Context, name string) error
+}
+
 // memo is the journal of one target: what was begun and is not finished, and what
 // keeps failing. A target with nothing pending has none.
 type memo struct {
@@ -159,8 +167,33 @@ func decodeWhole(data []byte, into any) error {
 	return nil
 }
 
+// hold is remember for what is in hand for a moment: see Holder.
+func (r *Renewer) hold(ctx context.Context, t *Target, m *memo) error {
+	h, ok := r.Memory.(Holder)
+	if !ok || m.kept {
+		return r.remember(ctx, t, m)
+	}
+	return r.write(ctx, t, m, h.Hold)
+}
+
+// keep has what is still held of a target kept, for its lock is given back.
+func (r *Renewer) keep(ctx context.Context, t *Target) error {
+	h, ok := r.Memory.(Holder)
+	if !ok {
+		return nil
+	}
+	if err := h.Keep(context.WithoutCancel(ctx), t.key()); err != nil {
+		return fmt.Errorf("write the journal of %s: %w", t.Name, err)
+	}
+	return nil
+}
+
 // remember writes the journal of a target, or takes it away where it is empty.
 func (r *Renewer) remember(ctx context.Context, t *Target, m *memo) error {
+	return r.write(ctx, t, m, r.Memory.Write)
+}
+
+func (r *Renewer) write(ctx context.Context, t *Target, m *memo, write func(context.Context, string, []byte) error) error {
 	// What was begun is written down although the caller is in a hurry to stop.
 	ctx = context.WithoutCancel(ctx)
 	if m.empty() {
@@ -180,7 +213,7 @@ func (r *Renewer) remember(ctx context.Context, t *Target, m *memo) error {
 		return err
 	}
 	m.kept = true // also where it is not known whether it was written
-	if err := r.Memory.Write(ctx, t.key(), append(data, '\n')); err != nil {
+	if err := write(ctx, t.key(), append(data, '\n')); err != nil {
 		return fmt.Errorf("write the journal of %s: %w", t.Name, err)
 	}
 	return nil

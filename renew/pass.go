@@ -271,7 +271,7 @@ func (p *pass) second(ctx context.Context, t *Target, err error) {
 		return
 	}
 	res := p.locked(ctx, t)
-	if err := release(); err != nil && res.Err == nil {
+	if err := errors.Join(p.r.keep(ctx, t), release()); err != nil && res.Err == nil {
 		res.Standing, res.Err = StandsFailed, err
 	}
 	p.tell(res)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/meshpki/meshpki/internal/durable"
 )
@@ -43,7 +44,20 @@ func (m *Memory) Read(ctx context.Context, name string) ([]byte, error) {
 	if err != nil {
 		return nil, errors.Join(err, ctx.Err())
 	}
+	if err := m.settle(ctx); err != nil {
+		return nil, err
+	}
 	return os.ReadFile(path)
+}
+
+// settle lays out what a process that died in the middle of a large pass had in hand. Who
+// may only look sees what is laid out.
+func (m *Memory) settle(ctx context.Context) error {
+	err := durable.ConvoyOf(ctx).Recover(ctx, m.dir)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return nil
+	}
+	return err
 }
 
 // Write remembers bytes under a name, durably, in place of what was there.
@@ -55,7 +69,36 @@ func (m *Memory) Write(ctx context.Context, name string, data []byte) error {
 	if err := durable.MkdirAll(m.dir, 0o700); err != nil {
 		return err
 	}
-	return durable.ConvoyOf(ctx).WriteFile(path, data, secretMode)
+	convoy := durable.ConvoyOf(ctx)
+	if err := convoy.WriteFile(path, data, secretMode); err != nil {
+		return err
+	}
+	_, err = convoy.Drop(m.dir, filepath.Base(path))
+	return err
+}
+
+// Hold remembers bytes under a name that has none, durably, for as long as whoever has
+// the name to himself does: before he lets go of it he writes it anew, removes it, or
+// calls Keep. Among many, all that is held so stands in one file.
+func (m *Memory) Hold(ctx context.Context, name string, data []byte) error {
+	path, err := m.path(name)
+	if err := errors.Join(err, ctx.Err()); err != nil {
+		return err
+	}
+	held, err := durable.ConvoyOf(ctx).Hold(m.dir, filepath.Base(path), data)
+	if held || err != nil {
+		return err
+	}
+	return m.Write(ctx, name, data)
+}
+
+// Keep gives what is still held a file of its own.
+func (m *Memory) Keep(ctx context.Context, name string) error {
+	path, err := m.path(name)
+	if err != nil {
+		return err
+	}
+	return durable.ConvoyOf(ctx).Keep(m.dir, filepath.Base(path), secretMode)
 }
 
 // Remove forgets a name; one that is not there is forgotten already. Among many that
@@ -64,6 +107,9 @@ func (m *Memory) Write(ctx context.Context, name string, data []byte) error {
 func (m *Memory) Remove(ctx context.Context, name string) error {
 	path, err := m.path(name)
 	if err := errors.Join(err, ctx.Err()); err != nil {
+		return err
+	}
+	if dropped, err := durable.ConvoyOf(ctx).Drop(m.dir, filepath.Base(path)); dropped || err != nil {
 		return err
 	}
 	root, err := durable.OpenDir(m.dir)
@@ -87,6 +133,9 @@ func (m *Memory) Remove(ctx context.Context, name string) error {
 // Names lists what is remembered, in order. Remains of a writer that died are none.
 func (m *Memory) Names(ctx context.Context) ([]string, error) {
 	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := m.settle(ctx); err != nil {
 		return nil, err
 	}
 	entries, err := os.ReadDir(m.dir)

@@ -57,3 +57,42 @@ func TestMemory(t *testing.T) {
 		}
 	}
 }
+
+// What is held for a moment is remembered, by another process too once its holder is dead,
+// and does not outlast what is done with it.
+func TestMemoryHolds(t *testing.T) {
+	d := &Directory{path: t.TempDir()}
+	m := d.Memory()
+	ctx, end := durable.Together(t.Context())
+	for _, name := range []string{"removed", "written", "kept", "left"} {
+		if err := m.Hold(ctx, name, []byte("held "+name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(m.Remove(ctx, "removed"), m.Write(ctx, "written", []byte("anew")), m.Keep(ctx, "kept"), m.Keep(ctx, "removed")); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	names, err := m.Names(t.Context())
+	if err != nil || strings.Join(names, " ") != "kept left written" {
+		t.Errorf("%q, %v", names, err)
+	}
+	for name, want := range map[string]string{"written": "anew", "kept": "held kept", "left": "held left"} {
+		if data, err := m.Read(t.Context(), name); err != nil || string(data) != want {
+			t.Errorf("%s: %q, %v", name, data, err)
+		}
+		if info, err := os.Stat(m.Place(name)); err != nil || info.Mode().Perm() != secretMode {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+	if files, err := os.ReadDir(m.dir); err != nil || len(files) != 3 {
+		t.Errorf("there are %v, %v", files, err)
+	}
+	// Alone it is as it was written.
+	if err := m.Hold(t.Context(), "alone", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(m.Place("alone")); err != nil {
+		t.Error(err)
+	}
+}

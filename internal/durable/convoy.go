@@ -16,6 +16,7 @@ type Convoy struct {
 	shared  map[uint64]*Shared // by device; nil where a file system cannot be shared
 	parents map[string]*Dir    // with many in them, opened one after the other; nil where each is judged for itself
 	tried   map[uint64]int     // by device, for how many more directories a trial counts
+	held    map[string]*trays  // by directory
 }
 
 type convoyKey struct{}
@@ -24,7 +25,7 @@ type convoyKey struct{}
 // disk together, and judge once what is above directories beside each other: see
 // ConvoyOf. End lets go of what it holds; nobody writes in it then.
 func Together(ctx context.Context) (together context.Context, end func()) {
-	c := &Convoy{shared: map[uint64]*Shared{}, parents: map[string]*Dir{}}
+	c := &Convoy{shared: map[uint64]*Shared{}, parents: map[string]*Dir{}, held: map[string]*trays{}}
 	return context.WithValue(ctx, convoyKey{}, c), c.end
 }
 
@@ -61,6 +62,9 @@ func (c *Convoy) Join(in *Dir) *Shared {
 func (c *Convoy) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, t := range c.held {
+		t.end()
+	}
 	for _, s := range c.shared {
 		if s == nil {
 			continue
