@@ -174,7 +174,11 @@ func (l *Ledger) lead(ctx context.Context) error {
 		return err
 	}
 	const crowd, enough = 8, 96
-	durable.Gather(l.count, crowd-1, enough)
+	alone := crowd - 1
+	if durable.ConvoyOf(ctx) != nil {
+		alone = 0 // others come
+	}
+	durable.Gather(l.count, alone, enough)
 	l.mu.Lock()
 	all := l.queue
 	l.queue = nil

@@ -18,7 +18,9 @@ import (
 const (
 	trayDir   = "inhand"
 	trayMagic = "meshpki tray v1\n"
-	traySize  = 2 << 20
+	trayHead  = len(trayMagic) + 8 // with the tray's size
+	trayFirst = 128 << 10          // of the first one, so that the first who come do not wait for it
+	traySize  = 2 << 20            // of those that follow
 	trayMode  = 0o600
 	trayFrame = 8 // a frame's length, and how many files it has; no sector ends in them
 )
@@ -29,6 +31,7 @@ var errTrayDamaged = errors.New("is damaged: it cannot be known what was in hand
 type tray struct {
 	file *os.File
 	path string
+	size int64
 	turn chan struct{} // whoever has put something into it writes for all
 
 	mu      sync.Mutex
@@ -50,8 +53,9 @@ type held struct {
 // errTrayFull sends a file into another tray.
 var errTrayFull = errors.New("the tray is full")
 
-// newTray makes a tray for files of a directory. Under its name it is whole, and locked.
-func newTray(dir string) (t *tray, err error) {
+// newTray makes a tray of that size for files of a directory. Under its name it is whole,
+// and locked.
+func newTray(dir string, size int64) (t *tray, err error) {
 	in := filepath.Join(dir, trayDir)
 	if err := MkdirAll(in, 0o700); err != nil {
 		return nil, err
@@ -62,7 +66,7 @@ func newTray(dir string) (t *tray, err error) {
 	if err != nil {
 		return nil, err
 	}
-	t = &tray{file: f, path: filepath.Join(in, name), turn: make(chan struct{}, 1), live: map[string]*held{}, next: int64(len(trayMagic))}
+	t = &tray{file: f, path: filepath.Join(in, name), size: size, turn: make(chan struct{}, 1), live: map[string]*held{}, next: int64(trayHead)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, os.Remove(tmp), f.Close())
@@ -71,8 +75,8 @@ func newTray(dir string) (t *tray, err error) {
 	if ok, err := tryLock(f); err != nil || !ok {
 		return nil, errors.Join(err, ErrLocked)
 	}
-	data := make([]byte, traySize)
-	copy(data, trayMagic)
+	data := make([]byte, size)
+	binary.BigEndian.PutUint64(data[copy(data, trayMagic):], uint64(size))
 	if _, err := f.Write(data); err != nil {
 		return nil, err
 	}
@@ -102,8 +106,10 @@ func (t *tray) hold(name string, data []byte) error {
 		return err
 	default:
 	}
-	const crowd, enough = 16, 96
-	Gather(t.count, crowd-1, enough)
+	const enough = 96
+	if t.next > int64(trayHead) { // the very first goes ahead
+		Gather(t.count, 0, enough)
+	}
 	t.mu.Lock()
 	all := t.waiting
 	t.waiting = nil
@@ -141,7 +147,7 @@ func (t *tray) write(all []*held) error {
 	frame = append(frame, make([]byte, aligned(len(frame))-len(frame))...)
 	t.mu.Lock()
 	at := t.next
-	t.full = t.full || at+int64(len(frame)) > traySize
+	t.full = t.full || at+int64(len(frame)) > t.size
 	full := t.full
 	t.mu.Unlock()
 	if full {
@@ -223,11 +229,11 @@ func (t *tray) end() error { return errors.Join(os.Remove(t.path), t.file.Close(
 // parseTray gives what is in the files of a tray that are not gone. What stands last in it
 // and is not whole was never held: who wanted that has not been told so.
 func parseTray(data []byte) (map[string][]byte, error) {
-	if len(data) != traySize || string(data[:len(trayMagic)]) != trayMagic {
+	if len(data) < trayHead || string(data[:len(trayMagic)]) != trayMagic || binary.BigEndian.Uint64(data[len(trayMagic):]) != uint64(len(data)) {
 		return nil, errTrayDamaged
 	}
 	live, torn := map[string][]byte{}, false
-	for rest := data[len(trayMagic):]; len(rest) >= trayFrame; {
+	for rest := data[trayHead:]; len(rest) >= trayFrame; {
 		size, count := int64(binary.BigEndian.Uint32(rest)), int64(binary.BigEndian.Uint32(rest[4:]))
 		if size == 0 && count == 0 {
 			break

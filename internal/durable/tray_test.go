@@ -180,7 +180,7 @@ func TestDamagedTray(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := len(trayMagic)
+	first := trayHead
 	second := first + aligned(trayFrame+1+int(binary.BigEndian.Uint32(whole[first:]))+32)
 	for _, test := range []struct {
 		what string
@@ -196,6 +196,7 @@ func TestDamagedTray(t *testing.T) {
 		{"no files", func(d []byte) []byte { d[first+7] = 0; return d }, -1},
 		{"cut", func(d []byte) []byte { return d[:len(d)/2] }, -1},
 		{"empty", func(d []byte) []byte { return nil }, -1},
+		{"another size", func(d []byte) []byte { d[trayHead-1] ^= 1; return d }, -1},
 		{"another file", func(d []byte) []byte { d[0] = 'M'; return d }, -1},
 	} {
 		live, err := parseTray(test.do(append([]byte(nil), whole...)))
@@ -216,8 +217,8 @@ func FuzzParseTray(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x0b\x00\x00\x00\x01\x00\x00\x04\x00\x00\x00\x01namex"))
 	f.Fuzz(func(t *testing.T, frames []byte) {
 		data := make([]byte, traySize)
-		copy(data, trayMagic)
-		copy(data[len(trayMagic):], frames)
+		binary.BigEndian.PutUint64(data[copy(data, trayMagic):], traySize)
+		copy(data[trayHead:], frames)
 		if live, err := parseTray(data); err != nil && live != nil {
 			t.Errorf("%d files of one that is damaged", len(live))
 		}

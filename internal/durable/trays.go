@@ -12,10 +12,11 @@ import (
 
 // trays are those of one directory that a convoy has.
 type trays struct {
-	mu   sync.Mutex
-	dir  string
-	list []*tray // the last is in use
-	none bool    // there is to be none
+	mu    sync.Mutex
+	dir   string
+	list  []*tray // the last is in use
+	begun bool    // there was one
+	none  bool    // there is to be none
 }
 
 // trays gives those of a directory; nil where there is no convoy, or it cannot wait for
@@ -96,12 +97,16 @@ func (s *trays) now() (*tray, error) {
 			return t, nil
 		}
 	}
-	t, err := newTray(s.dir)
+	size := int64(traySize)
+	if !s.begun {
+		size = trayFirst
+	}
+	t, err := newTray(s.dir, size)
 	if err != nil {
 		s.none = true // the files themselves may still be written
 		return nil, nil
 	}
-	s.list = append(s.list, t)
+	s.begun, s.list = true, append(s.list, t)
 	return t, nil
 }
 
