@@ -73,6 +73,14 @@ func (c *call) dir() string {
 // dirFlag names the directory in advice, where it is not the default.
 func (c *call) dirFlag() string { return ui.DirFlag(c.dir()) }
 
+// careFlags are those that name the same directory and manifest again.
+func (c *call) careFlags() string {
+	if path := c.String("config"); path != "" {
+		return c.dirFlag() + ui.Flag("config", path)
+	}
+	return c.dirFlag()
+}
+
 // within tells whether a path lies in the state directory, where only meshpki itself
 // puts files: a certificate in a place of its own there would be taken for a CA's.
 func (c *call) within(path string) bool {

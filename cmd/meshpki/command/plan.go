@@ -101,7 +101,7 @@ func (k *care) plan(ctx context.Context) (*planned, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &planned{doc: ui.Plan{Dir: k.c.dirFlag(), Now: k.c.env.Now()}}
+	p := &planned{doc: ui.Plan{Flags: k.c.careFlags(), Now: k.c.env.Now()}}
 	if k.m != nil {
 		p.doc.Manifest = k.m.File
 	}

@@ -199,7 +199,7 @@ func (c *call) checkPage(name string) error {
 // status looks at everything under care.
 func (k *care) status(ctx context.Context, maxAge time.Duration) (*standing, error) {
 	now := k.c.env.Now()
-	s := &standing{Status: ui.Status{All: k.c.Bool("all"), Dir: k.c.dir(), Now: now}}
+	s := &standing{Status: ui.Status{All: k.c.Bool("all"), Dir: k.c.dir(), Flags: k.c.careFlags(), Now: now}}
 	r := k.renewer()
 	last, err := lastPass(ctx, r.Memory)
 	var troubles []renew.Trouble

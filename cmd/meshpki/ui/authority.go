@@ -184,8 +184,11 @@ func DirFlag(dir string) string {
 	if dir == "pki" || dir == "./pki" {
 		return ""
 	}
-	return " --dir " + shellWord(dir)
+	return Flag("dir", dir)
 }
+
+// Flag is a flag with its value, to stand at the end of a command to paste.
+func Flag(name, value string) string { return " --" + name + " " + shellWord(value) }
 
 // sayEnds says which authorities come to their end, and what to do.
 func sayEnds(p *Page, list []Authority, now time.Time) {

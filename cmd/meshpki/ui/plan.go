@@ -35,7 +35,7 @@ type Plan struct {
 	List     []PlannedService
 	Fine     int
 	Manifest string // its file; "" where there is none
-	Dir      string // the flag that names the directory, for commands to paste
+	Flags    string // those that name directory and manifest, for commands to paste
 	Now      time.Time
 }
 
@@ -185,7 +185,7 @@ func (d Plan) next(p *Page) {
 	if foreign {
 		cmd += " --force"
 	}
-	p.Next(cmd + d.Dir)
+	p.Next(cmd + d.Flags)
 }
 
 func (s PlannedService) text(p *Page, said string) {
@@ -208,7 +208,7 @@ func (s PlannedService) text(p *Page, said string) {
 			p.Field(column, "", Safe(place.Problem))
 		case place.Foreign != "":
 			p.Field(column, "foreign", to+": "+Safe(place.Foreign)+"; left alone without --force")
-		case place.Problem != "":
+		case place.Problem != "" && !strings.Contains(s.Reason+"\n"+s.Problem, place.To+": "+place.Problem): // else it has been said
 			p.Field(column, "in", to+": "+Safe(place.Problem))
 		default:
 			p.Field(column, "in", to)

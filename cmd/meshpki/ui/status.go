@@ -74,6 +74,7 @@ type Status struct {
 	Problems    []string // of the passes themselves, as sentences
 	All         bool     // list all, also what is fine and far
 	Dir         string
+	Flags       string // those that name directory and manifest, for commands to paste
 	Now         time.Time
 }
 

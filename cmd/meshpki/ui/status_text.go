@@ -29,7 +29,7 @@ func (d Status) Text(p *Page) {
 	d.authorities(p)
 	d.publications(p)
 	if next := d.next(); next != "" {
-		p.Next(next + DirFlag(d.Dir))
+		p.Next(next + d.Flags)
 	}
 }
 
