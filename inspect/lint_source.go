@@ -80,7 +80,7 @@ func lintChain(objects []Object, reports []Report) {
 		return
 	}
 	if last := chain[len(chain)-1]; reports[last].Certificate.SelfSigned && !reports[chain[0]].Certificate.IsCA {
-		remark(last, ruleFileRoot, "the root is at the end of the chain: who trusts it has it, and to everybody else it says nothing", "leave it out of what a server sends")
+		remark(last, ruleFileRoot, "the root is at the end of the chain: whoever trusts it has it, and to everybody else it says nothing", "leave it out of what a server sends")
 	}
 }
 
@@ -133,7 +133,7 @@ func lintStrictly(o Object, r *Report, above *x509.Certificate) {
 		r.Findings = append(r.Findings, f)
 	}
 	if n.unknown != "" {
-		r.Findings = append(r.Findings, ruleCriticalUnknown.broken("", "its critical extension "+n.unknown+" is understood by no rule here: who does not understand it must refuse the certificate",
+		r.Findings = append(r.Findings, ruleCriticalUnknown.broken("", "its critical extension "+n.unknown+" is understood by no rule here: whoever does not understand it must refuse the certificate",
 			"have it issued again without it, or with an extension that is not critical"))
 	}
 	var issuer *node

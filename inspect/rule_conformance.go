@@ -13,7 +13,7 @@ import (
 // warning, or with Options.Strict an error.
 var (
 	ruleNoKeyID         = Rule{"ca-without-subject-key-id", SeverityWarning, "RFC 5280, Section 4.2.1.2", "a CA has a subject key identifier"}
-	ruleNoAuthorityID   = Rule{"authority-key-id-missing", SeverityWarning, "RFC 5280, Section 4.2.1.1", "who is not self-signed has an authority key identifier"}
+	ruleNoAuthorityID   = Rule{"authority-key-id-missing", SeverityWarning, "RFC 5280, Section 4.2.1.1", "a certificate that is not self-signed has an authority key identifier"}
 	ruleAuthorityID     = Rule{"authority-key-id-differs", SeverityWarning, "RFC 5280, Section 4.2.1.1", "the authority key identifier is that of the issuer's key"}
 	ruleTreesPlain      = Rule{"name-constraints-not-critical", SeverityWarning, "RFC 5280, Section 4.2.1.10", "name constraints are critical"}
 	ruleTreeForm        = Rule{"name-constraint-form", SeverityWarning, "RFC 5280, Section 4.2.1.10", "a constraint on DNS names has no leading dot"}

@@ -17,7 +17,7 @@ func requestFindings(r *x509.CertificateRequest, facts *RequestFacts) []Finding 
 	list := keyFindings(r.PublicKey)
 	if !facts.SignatureValid {
 		list = append(list, ruleRequestSignature.broken("",
-			"its signature was not made with its own key, or cannot be checked: it does not prove that who asks has the key",
+			"its signature was not made with its own key, or cannot be checked: it does not prove that whoever asks has the key",
 			"make the request again with the key that it is for"))
 	}
 	return list

@@ -47,7 +47,7 @@ var checks = []check{
 		Renew, true, true, (*facts).window},
 	{"order", "what is in use is not what is wanted",
 		Renew, true, false, (*facts).order},
-	{"roots", "who trusts too few roots refuses others, during a rotation too; the certificate stays good",
+	{"roots", "whoever trusts too few roots refuses others, during a rotation too; the certificate stays good",
 		Deliver, true, false, (*facts).roots},
 	{"layout", "files that were changed or lost are as they were by doing nothing else",
 		Deliver, true, false, (*facts).layout},

@@ -78,7 +78,7 @@ func (c *checking) server() {
 	}
 	says := "it is there, and trusted"
 	if d.Meta != nil && d.Meta.TermsOfService != "" {
-		says += "; who uses it agrees to " + short(d.Meta.TermsOfService)
+		says += "; whoever uses it agrees to " + short(d.Meta.TermsOfService)
 	}
 	c.say("server", backends.StateOK, says, "")
 	c.time(d)

@@ -177,7 +177,7 @@ type Authority struct {
 	// Stage is where a root stands that takes part in a rotation, or did: StageNew,
 	// StageOld or StageRetired; "" for every other authority.
 	Stage string
-	// Trusted says of a root that it belongs into the bundle.
+	// Trusted says of a root that it belongs in the bundle.
 	Trusted bool
 }
 

@@ -154,7 +154,7 @@ type ConflictError struct {
 }
 
 func (e *ConflictError) Error() string {
-	return fmt.Sprintf("%s belongs to the field manager %q, who has changed it", strings.Join(e.Fields, ", "), e.Manager)
+	return fmt.Sprintf("%s belongs to the field manager %q, which has changed it", strings.Join(e.Fields, ", "), e.Manager)
 }
 
 // Unwrap is issue.ErrForeign.

@@ -33,7 +33,7 @@ func envoyEnforce(*Handover) []enforcing {
 	return []enforcing{
 		{"permissive: of each filter chain. Clients may show a certificate, and one that is shown must be good. Stay here until the " +
 			"statistic ssl.no_certificate of the listener stays where it is.", []node{socket(false)}},
-		{"strict: who shows no certificate does not get in.", []node{socket(true)}},
+		{"strict: whoever shows no certificate does not get in.", []node{socket(true)}},
 	}
 }
 

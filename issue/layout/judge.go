@@ -251,7 +251,7 @@ func JudgeService(f issue.Files, now time.Time) []inspect.Finding {
 		return list
 	}
 	if !slices.ContainsFunc(roots, func(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }) {
-		say(rootlessRule(), "ca.crt holds no root, only CAs below one: who goes to the end of the path, as OpenSSL and its kin do, trusts nothing by it", "put the root into ca.crt, and the CAs below it into tls.crt")
+		say(rootlessRule(), "ca.crt holds no root, only CAs below one: whoever goes to the end of the path, as OpenSSL and its kin do, trusts nothing by it", "put the root into ca.crt, and the CAs below it into tls.crt")
 	}
 	o := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
 	for _, r := range roots {

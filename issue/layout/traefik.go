@@ -18,7 +18,7 @@ type traefik struct{}
 func (traefik) Check(p Plan) error {
 	found := serverOnly(p)
 	if p.Foreign {
-		found = append(found, Refusal{"the private key belongs into its configuration, and somebody else has it: choose tls or pem", "Traefik, TLS certificates"})
+		found = append(found, Refusal{"the private key belongs in its configuration, and somebody else has it: choose tls or pem", "Traefik, TLS certificates"})
 	}
 	return refused("Traefik", found)
 }

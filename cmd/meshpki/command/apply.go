@@ -15,7 +15,7 @@ import (
 func applyCommand() *command {
 	return &command{
 		name:    "apply",
-		summary: "make it so that nothing differs from the manifest",
+		summary: "make everything as the manifest says",
 		about: "Does what plan says: creates what the manifest names and is not there, renews what is due, lays out again what " +
 			"has drifted, runs hooks and awaits confirmations, as meshpki renew does. Run again, it finishes what was " +
 			"interrupted, and with nothing to do it changes nothing.\n\n" +

@@ -17,7 +17,7 @@ import (
 func backendCommand() *command {
 	return &command{
 		name:    "backend",
-		summary: "try what signs elsewhere",
+		summary: "check an authority that signs elsewhere",
 		about:   "What concerns the authorities that are not in the state directory.",
 		examples: []example{
 			{"the role and the policy that Vault would need", "meshpki backend check vault:pki/mesh --suggest"},

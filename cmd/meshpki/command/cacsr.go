@@ -103,7 +103,7 @@ func runCACSR(ctx context.Context, c *call) error {
 	case errors.Is(err, file.ErrExists):
 		return withHint(err, "meshpki ca show %s%s", args[0], c.dirFlag())
 	case errors.Is(err, file.ErrPending):
-		return withHint(err, "the request is %s; who wants another one deletes it", d.RequestPath(args[0]))
+		return withHint(err, "the request is %s; to make another, delete it", d.RequestPath(args[0]))
 	case err != nil:
 		return err
 	}

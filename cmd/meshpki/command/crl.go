@@ -165,7 +165,7 @@ func (c *call) releaseCRL(a file.Authority, crl *ca.CRL, out string) error {
 	for _, e := range crl.Above {
 		for _, cert := range append([]*x509.Certificate{a.Certificate}, a.Above...) {
 			if ca.FormatSerial(cert.SerialNumber) == e.Serial {
-				c.notice("warning: %s was revoked on %s (%s): who knows it believes no list of %s", ui.Clean(cert.Subject.CommonName),
+				c.notice("warning: %s was revoked on %s (%s): whoever knows that believes no list of %s", ui.Clean(cert.Subject.CommonName),
 					ui.Day(e.At), e.Reason, a.Name)
 			}
 		}

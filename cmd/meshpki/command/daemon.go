@@ -58,7 +58,11 @@ func (c *call) checkDaemon(names []string) error {
 	if !c.Bool("daemon") {
 		for _, flag := range []string{"metrics", "log-format", "leader-elect"} {
 			if c.IsSet(flag) {
-				return usagef("--%s is for --daemon", flag).withHint("--metrics-file F writes the metrics of a single pass")
+				err := usagef("--%s is for --daemon", flag)
+				if flag == "metrics" {
+					return err.withHint("--metrics-file F writes the metrics of a single pass")
+				}
+				return err
 			}
 		}
 		return nil

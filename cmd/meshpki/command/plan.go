@@ -14,7 +14,7 @@ import (
 func planCommand() *command {
 	return &command{
 		name:    "plan",
-		summary: "say what differs from the manifest, or simulate a time of renewals",
+		summary: "show what differs from the manifest, or simulate a period of renewals",
 		about: "Holds the manifest against the world and says what apply would do: services to create, to renew or to lay out " +
 			"again, and in what they differ; places with files in them that are not the service's, which are never touched " +
 			"without a flag; and what is to be removed, for the manifest names it no more: services, and places of services " +

@@ -28,7 +28,7 @@ const (
 func publicationOf(ref, key string) backends.Publication {
 	if name, ok := strings.CutPrefix(ref, publishedBundle); ok {
 		p := backends.Publication{Kind: "ClusterTrustBundle", Name: name}
-		if parts := strings.Split(name, ":"); len(parts) == 3 { // a signer's has his name before its own
+		if parts := strings.Split(name, ":"); len(parts) == 3 { // a signer's has its name before the bundle's own
 			p.Signer = parts[0] + "/" + parts[1]
 		}
 		return p

@@ -45,7 +45,7 @@ func exitsOf(codes ...int) []exit {
 		codeUsage:       "usage or configuration is wrong; nothing was attempted",
 		codeNo:          "answered, and the answer is no",
 		codeRefused:     "refused by an authority or a place: policy, permission, a name constraint",
-		codePartial:     "partial: some target failed; each is named",
+		codePartial:     "partial: some target failed, or does not serve its new certificate yet; each is named",
 		codeInterrupted: "interrupted",
 	}
 	var out []exit

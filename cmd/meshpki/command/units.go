@@ -155,7 +155,7 @@ func (c *call) writeUnits(doc *ui.Units) error {
 		case err == nil && string(have) == f.Text:
 			f.Unchanged = true
 		case err == nil && !c.Bool("force"):
-			return withHint(fmt.Errorf("%s is there, and differs", f.Path), "--force replaces it; settings of your own belong into a drop-in, systemctl edit %s", f.Name)
+			return withHint(fmt.Errorf("%s is there, and differs", f.Path), "--force replaces it; settings of your own belong in a drop-in, systemctl edit %s", f.Name)
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			return err
 		}
@@ -193,8 +193,11 @@ func (k *care) unit(ctx context.Context) (renew.Unit, error) {
 		return u, err
 	}
 	if len(needs.relative) > 0 {
-		return u, usagef("the place %s is not absolute, and would be another wherever it is run", ui.List(needs.relative, 3)).
-			withHint("write it into the manifest with its whole path")
+		said := "the place %s is not absolute, and would be another wherever it is run"
+		if len(needs.relative) > 1 {
+			said = "the places %s are not absolute, and would be others wherever it is run"
+		}
+		return u, usagef(said, ui.List(needs.relative, 3)).withHint("write whole paths into the manifest")
 	}
 	needs.settle()
 	if len(u.Owners) > 0 && u.User != "" {

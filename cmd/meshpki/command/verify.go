@@ -20,7 +20,7 @@ func verifyCommand() *command {
 		args:    "SOURCE…",
 		about: "Verifies each source's first certificate, and every other in it that issued none of them, against roots: " +
 			"those of --roots, or the directory's bundle. The other certificates of the file, and those of --intermediates, " +
-			"may stand between; they never become roots. With --spiffe-bundle, who has a SPIFFE ID is trusted by the bundle of its own " +
+			"may stand between; they never become roots. With --spiffe-bundle, whoever has a SPIFFE ID is trusted by the bundle of its own " +
 			"trust domain alone. The system's roots are used only with --system-roots. With the directory's own roots, what its " +
 			"ledger knows to be revoked is not trusted.\n\n" +
 			sourceHelp + "\n\nIt fails closed: roots that cannot be read are exit 1, no roots at all exit 2.",

@@ -25,14 +25,14 @@ type jksDoc struct {
 	Create      bool       `yaml:"create" need:"yes" like:"true"`
 	Alias       string     `yaml:"alias" of:"certificate"`
 	PasswordRef *secretKey `yaml:"passwordSecretRef" like:"{name: keystore-password, key: password}"`
-	Password    ignored    `yaml:"password" refuse:"a password does not belong into a file such as this: passwordSecretRef, and --keystore-password-file FILE"`
+	Password    ignored    `yaml:"password" refuse:"a password does not belong in a file such as this: passwordSecretRef, and --keystore-password-file FILE"`
 }
 
 type pkcs12Doc struct {
 	Create      bool       `yaml:"create" need:"yes" like:"true"`
 	Profile     string     `yaml:"profile" of:"LegacyRC2 LegacyDES Modern2023 Modern2026"`
 	PasswordRef *secretKey `yaml:"passwordSecretRef" like:"{name: keystore-password, key: password}"`
-	Password    ignored    `yaml:"password" refuse:"a password does not belong into a file such as this: passwordSecretRef, and --keystore-password-file FILE"`
+	Password    ignored    `yaml:"password" refuse:"a password does not belong in a file such as this: passwordSecretRef, and --keystore-password-file FILE"`
 }
 
 type secretKey struct {

@@ -174,7 +174,7 @@ func (d Initialised) Text(p *Page) {
 	}
 	if d.OnePassphrase {
 		p.Blank()
-		p.Say(Look, "one passphrase serves both keys. Who issues every day can sign as the root too; --root-passphrase-file gives the root its own.")
+		p.Say(Look, "one passphrase serves both keys. Whoever issues every day can sign as the root too; --root-passphrase-file gives the root its own.")
 	}
 	p.Next("meshpki issue --service payment" + DirFlag(d.Dir))
 }

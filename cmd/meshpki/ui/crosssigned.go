@@ -36,5 +36,5 @@ func (d CrossSigned) Text(p *Page) {
 	p.Field(column, "sha256", d.Fingerprint)
 	p.Field(column, "file", Clean(d.File))
 	p.Blank()
-	p.Para(p.Indent(), "Who trusts "+d.Signer+" needs this certificate in the chain, behind what "+Clean(d.CommonName)+" signed.")
+	p.Para(p.Indent(), "Whoever trusts "+d.Signer+" needs this certificate in the chain, behind what "+Clean(d.CommonName)+" signed.")
 }
