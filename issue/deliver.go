@@ -93,8 +93,12 @@ func Deliver(ctx context.Context, c *Credential, outputs []Output, was []Version
 }
 
 // Set lays the credential out for this place. To the facts are added the digests of
-// the files and of the roots, by which a later look sees that nothing has changed.
+// the files and of the roots, by which a later look sees that nothing has changed. A place
+// without layouts keeps the order, and nothing of a certificate: see OrderFacts.
 func (o Output) Set(c *Credential, facts map[string]string, replace bool) (Set, error) {
+	if len(o.Layouts) == 0 {
+		return o.SetOf(Files{}, OrderFacts(facts), replace), nil
+	}
 	files, err := LayOut(c, o.Layouts)
 	if err != nil {
 		return Set{}, fmt.Errorf("%s: %w", o.Store, err)

@@ -81,9 +81,6 @@ const (
 	// FactFormer lists the places that earlier orders had, and the order has not, as
 	// JSON; it is there if there are any.
 	FactFormer = "former"
-	// FactWritten is, beside an order without files, what was delivered and what its places
-	// remember of that; it is there if any does. See Rememberer.
-	FactWritten = "written"
 )
 
 // Delivery is what is known of a credential that goes to its places, besides itself.
@@ -113,6 +110,17 @@ func (d Delivery) Facts(c *Credential) map[string]string {
 		facts[FactFormer] = string(data)
 	}
 	return facts
+}
+
+// OrderFacts are those of the facts that tell what is ordered, whatever was issued for it.
+func OrderFacts(facts map[string]string) map[string]string {
+	only := map[string]string{}
+	for _, name := range []string{FactOrder, FactFrom, FactFormer} {
+		if value, ok := facts[name]; ok {
+			only[name] = value
+		}
+	}
+	return only
 }
 
 // OrderFact is the record as FactOrder keeps it.

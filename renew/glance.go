@@ -35,6 +35,7 @@ type glimpsed struct {
 	version issue.Version
 	err     error
 	other   string
+	facts   map[string]string // of a place that has the order alone
 }
 
 // steady tells whether every place can tell that it is as it was, and nothing is wrong
@@ -49,10 +50,13 @@ func (v *View) steady(t *Target) bool {
 }
 
 // shrink keeps of a view what is needed for a new certificate with a new key.
-func (v *View) shrink() *glance {
+func (v *View) shrink(t *Target) *glance {
 	g := &glance{view: v, parts: &glimpse{places: make([]glimpsed, len(v.seen))}}
 	for i, s := range v.seen {
-		g.parts.places[i] = glimpsed{s.version, s.err, s.other}
+		g.parts.places[i] = glimpsed{version: s.version, err: s.err, other: s.other}
+		if !t.Places[i].keeps() {
+			g.parts.places[i].facts = s.set.Facts
+		}
 	}
 	if v.lead >= 0 {
 		g.parts.delivered = v.seen[v.lead].set.Facts[issue.FactDelivered]
@@ -75,7 +79,7 @@ func (p *pass) keep(t *Target, v *View, d Decision) {
 		return
 	}
 	if d.Outcome == Renew && !t.ReuseKey {
-		t.glance = v.shrink()
+		t.glance = v.shrink(t)
 	}
 }
 
@@ -120,7 +124,7 @@ func (v *View) grow(parts *glimpse) {
 	v.parts = parts
 	v.seen = make([]seen, len(parts.places))
 	for i, s := range parts.places {
-		v.seen[i] = seen{version: s.version, err: s.err, other: s.other}
+		v.seen[i] = seen{version: s.version, err: s.err, other: s.other, set: issue.Set{Facts: s.facts}}
 	}
 	if v.lead >= 0 {
 		v.seen[v.lead].set.Facts = map[string]string{issue.FactDelivered: parts.delivered}

@@ -30,6 +30,8 @@ type Renewer struct {
 	// Now tells the time.
 	Now func() time.Time
 
+	// Written, if not nil, keeps what places remember of deliveries.
+	Written Written
 	// Ledger, if not nil, is told what authorities elsewhere are asked for and sign.
 	Ledger ca.Ledger
 	// Asking, if not nil, bounds how many orders are with authorities elsewhere at once:

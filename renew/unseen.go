@@ -10,12 +10,26 @@ import (
 	"github.com/meshpki/meshpki/issue"
 )
 
-// written is what is kept beside the order of a target about a delivery: see
-// issue.FactWritten.
+// Written keeps what places remember of what was delivered to them, by target. All of it
+// may be lost, or be of another time, without harm: then somebody looks. Safe for
+// concurrent use.
+type Written interface {
+	// Recall gives what was kept under a name; nil where nothing was.
+	Recall(name string) []byte
+	// Keep replaces it; nil takes it away.
+	Keep(name string, data []byte)
+}
+
+// written is what is kept of a delivery.
 type written struct {
 	Chain  [][]byte          `json:"chain"` // DER, leaf first
+	Facts  map[string]string `json:"facts"` // those that a decision needs
 	Places map[string]string `json:"places"`
 }
+
+// decidedBy are the facts of a place that a decision on what was delivered needs, besides
+// its order.
+var decidedBy = [...]string{issue.FactSerial, issue.FactDelivered}
 
 // register is the place of a target that keeps its order alone; -1 where it has none, or
 // no place that could be written over unseen.
@@ -33,7 +47,11 @@ func (t *Target) register() int {
 // the key in use is needed for, somebody has to look.
 func (p *pass) unseen(ctx context.Context, t *Target, out ca.Outlook) (*View, Decision) {
 	r := t.register()
-	if r < 0 || t.ReuseKey || t.Record.Foreign {
+	if r < 0 || t.ReuseKey || t.Record.Foreign || p.r.Written == nil {
+		return nil, Decision{}
+	}
+	known, chain := p.recall(t)
+	if chain == nil {
 		return nil, Decision{}
 	}
 	if t.Places[r].Known == nil {
@@ -41,16 +59,22 @@ func (p *pass) unseen(ctx context.Context, t *Target, out ca.Outlook) (*View, De
 	}
 	v := newView(t)
 	v.seen[r] = p.read(ctx, t, t.Places[r], out)
-	if !p.recall(&v.seen[r], t, v) {
+	if order := &v.seen[r]; order.err != nil || order.problem != "" || order.other != "" {
 		return nil, Decision{}
 	}
 	for i, place := range t.Places {
-		if i != r && !v.seen[i].unseen {
-			v.seen[i] = p.read(ctx, t, place, out)
+		if i == r {
+			continue
 		}
+		if at, ok := recalled(place, known); ok {
+			v.seen[i] = seen{set: issue.Set{Facts: known.Facts}, version: at, record: v.seen[r].record, chain: chain, intact: true, unseen: true}
+			v.unseen = true
+			continue
+		}
+		v.seen[i] = p.read(ctx, t, place, out)
 	}
 	p.sum(ctx, t, out, v)
-	if v.lead < 0 || !v.steady(t) {
+	if v.lead < 0 || !v.unseen || !v.steady(t) {
 		return nil, Decision{}
 	}
 	if d := p.decide(t, v); d.Outcome == Renew && p.acts(t, d) {
@@ -59,39 +83,37 @@ func (p *pass) unseen(ctx context.Context, t *Target, out ca.Outlook) (*View, De
 	return nil, Decision{}
 }
 
-// recall has the places of a target remember what the register knows of them, and tells
-// whether any does.
-func (p *pass) recall(register *seen, t *Target, v *View) bool {
-	facts := register.set.Facts
-	var known written
-	if register.err != nil || register.problem != "" || register.other != "" || facts[issue.FactWritten] == "" ||
-		json.Unmarshal([]byte(facts[issue.FactWritten]), &known) != nil {
-		return false
+// recall gives what is kept of the last delivery to a target, and its chain; nil where
+// that is of no use.
+func (p *pass) recall(t *Target) (*written, []*x509.Certificate) {
+	data := p.r.Written.Recall(t.key())
+	known := &written{}
+	if data == nil || json.Unmarshal(data, known) != nil || len(known.Chain) == 0 {
+		return nil, nil
 	}
 	chain := make([]*x509.Certificate, len(known.Chain))
 	for i, der := range known.Chain {
 		var err error
 		if chain[i], err = p.parser.parse(der); err != nil {
-			return false
+			return nil, nil
 		}
 	}
-	if len(chain) == 0 || ca.FormatSerial(chain[0].SerialNumber) != facts[issue.FactSerial] {
-		return false
+	if ca.FormatSerial(chain[0].SerialNumber) != known.Facts[issue.FactSerial] {
+		return nil, nil
 	}
-	for i, place := range t.Places {
-		s, remembers := place.Store.(issue.Rememberer)
-		if !remembers || !place.keeps() {
-			continue
-		}
-		if at, ok := s.Recall(known.Places[place.Store.String()]); ok {
-			v.seen[i] = seen{set: issue.Set{Facts: facts}, version: at, record: register.record, chain: chain, intact: true, unseen: true}
-			v.unseen = true
-		}
-	}
-	return v.unseen
+	return known, chain
 }
 
-// remember notes what a place remembers of what it was given, for its register.
+// recalled has a place remember what is known of it, where it can.
+func recalled(place Place, known *written) (issue.Version, bool) {
+	s, remembers := place.Store.(issue.Rememberer)
+	if !remembers || !place.keeps() {
+		return "", false
+	}
+	return s.Recall(known.Places[place.Store.String()])
+}
+
+// remember notes what a place remembers of what it was given.
 func (k *written) remember(p Place, at issue.Version) {
 	s, remembers := p.Store.(issue.Rememberer)
 	if !remembers || !p.keeps() {
@@ -105,15 +127,23 @@ func (k *written) remember(p Place, at issue.Version) {
 	}
 }
 
-// note adds it to the facts that a register keeps.
-func (k *written) note(facts map[string]string, c *issue.Credential) error {
-	if len(k.Places) == 0 {
-		return nil
+// keep keeps what the places of a target remember, and no longer what they did before.
+func (w *work) keep(k *written, c *issue.Credential, facts map[string]string) {
+	if w.r.Written == nil || w.t.register() < 0 {
+		return
 	}
-	for _, cert := range c.Chain {
-		k.Chain = append(k.Chain, cert.Raw)
+	var data []byte
+	if len(k.Places) > 0 {
+		k.Facts = map[string]string{issue.FactRoots: issue.RootsDigest(c.Roots)}
+		for _, name := range decidedBy {
+			if value := facts[name]; value != "" {
+				k.Facts[name] = value
+			}
+		}
+		for _, cert := range c.Chain {
+			k.Chain = append(k.Chain, cert.Raw)
+		}
+		data, _ = json.Marshal(k)
 	}
-	text, err := json.Marshal(k)
-	facts[issue.FactWritten] = string(text)
-	return err
+	w.r.Written.Keep(w.t.key(), data)
 }

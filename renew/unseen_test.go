@@ -45,6 +45,13 @@ func (r *reminding) Recall(text string) (issue.Version, bool) {
 	return r.recalled, ok
 }
 
+// jotter keeps in memory what places remember.
+type jotter map[string][]byte
+
+func (j jotter) Recall(name string) []byte { return j[name] }
+
+func (j jotter) Keep(name string, data []byte) { j[name] = data }
+
 // registered is a target of such places, whose order is kept elsewhere.
 func (w *world) registered(register issue.Store, places ...*reminding) *Target {
 	stores := make([]issue.Store, len(places))
@@ -60,6 +67,7 @@ func (w *world) registered(register issue.Store, places ...*reminding) *Target {
 func (w *world) due() (*Target, *reminding, *memory.Store) {
 	w.t.Helper()
 	place, register := newReminding("place"), memory.NewStore("register")
+	w.Written = jotter{}
 	target := w.registered(register, place)
 	want(w.t, w.one(target), StandsRenewed)
 	w.now = w.now.AddDate(0, 0, 25)
@@ -125,21 +133,14 @@ func TestLookedAt(t *testing.T) {
 // and decided on anew.
 func TestUnseenAndChanged(t *testing.T) {
 	ctx := t.Context()
-	rewrite := func(register *memory.Store, change func(*written)) {
-		set, at, err := register.Load(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
+	rewrite := func(w *world, change func(*written)) {
 		var known written
-		if err := json.Unmarshal([]byte(set.Facts[issue.FactWritten]), &known); err != nil {
+		if err := json.Unmarshal(w.Written.Recall("default.payment"), &known); err != nil {
 			t.Fatal(err)
 		}
 		change(&known)
 		text, _ := json.Marshal(known)
-		set.Facts[issue.FactWritten] = string(text)
-		if _, err := register.Save(ctx, set, at); err != nil {
-			t.Fatal(err)
-		}
+		w.Written.Keep("default.payment", text)
 	}
 	touch := func(place *reminding) {
 		set, at, err := place.Store.Load(ctx)
@@ -160,17 +161,31 @@ func TestUnseenAndChanged(t *testing.T) {
 			w.between(func() { touch(place) })
 		}, StandsRenewed, 2},
 		"renewed by another": {func(w *world, place *reminding, _ *memory.Store) {
+			mine := w.Written
+			w.Written = jotter{}
 			want(t, w.one(w.registered(memory.NewStore("another's"), place)), StandsRenewed)
+			w.Written = mine
 		}, StandsFresh, 3},
 		"deleted": {func(_ *world, place *reminding, _ *memory.Store) { place.Store = memory.NewStore("place") }, StandsRenewed, 2},
-		"a lying register": {func(_ *world, _ *reminding, register *memory.Store) {
-			rewrite(register, func(k *written) { k.Places["place"] = "at 77" })
+		"a lying note": {func(w *world, _ *reminding, _ *memory.Store) {
+			rewrite(w, func(k *written) { k.Places["place"] = "at 77" })
 		}, StandsRenewed, 2},
-		"a register with another's certificate": {func(w *world, _ *reminding, register *memory.Store) {
-			rewrite(register, func(k *written) { k.Chain = [][]byte{w.root.Certificate.Raw} })
+		"a note with another's certificate": {func(w *world, _ *reminding, _ *memory.Store) {
+			rewrite(w, func(k *written) { k.Chain = [][]byte{w.root.Certificate.Raw} })
 		}, StandsRenewed, 2},
-		"a damaged register": {func(_ *world, _ *reminding, register *memory.Store) {
-			rewrite(register, func(k *written) { k.Chain = [][]byte{{1, 2}} })
+		"no note": {func(w *world, _ *reminding, _ *memory.Store) { w.Written = jotter{} }, StandsRenewed, 2},
+		"a damaged order": {func(_ *world, _ *reminding, register *memory.Store) {
+			set, at, err := register.Load(ctx)
+			if err == nil {
+				set.Facts[issue.FactOrder] = "{"
+				_, err = register.Save(ctx, set, at)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}, StandsRenewed, 2},
+		"a damaged note": {func(w *world, _ *reminding, _ *memory.Store) {
+			rewrite(w, func(k *written) { k.Chain = [][]byte{{1, 2}} })
 		}, StandsRenewed, 2},
 	} {
 		w := newWorld(t)
@@ -202,23 +217,52 @@ func TestUnseenAndChanged(t *testing.T) {
 func TestTwoRegisters(t *testing.T) {
 	w := newWorld(t)
 	place := newReminding("place")
-	one := w.registered(memory.NewStore("one"), place)
-	two := w.registered(memory.NewStore("two"), place)
-	want(t, w.one(one), StandsRenewed)
+	type renewer struct {
+		*Target
+		jotter
+	}
+	one := renewer{w.registered(memory.NewStore("one"), place), jotter{}}
+	two := renewer{w.registered(memory.NewStore("two"), place), jotter{}}
+	run := func(r renewer) Result {
+		w.Written = r.jotter
+		return w.one(r.Target)
+	}
+	want(t, run(one), StandsRenewed)
 	w.now = w.now.AddDate(0, 0, 25)
-	want(t, w.one(two), StandsRenewed)
+	want(t, run(two), StandsRenewed)
 	for range 3 {
-		want(t, w.one(one), StandsFresh)
+		want(t, run(one), StandsFresh)
 	}
 	if n := w.leaves(); n != 3 {
 		t.Errorf("%d certificates were signed", n)
 	}
-	want(t, w.one(two), StandsFresh)
+	want(t, run(two), StandsFresh)
+}
+
+// The order is written down where it is another, and not each time.
+func TestOrderWrittenOnce(t *testing.T) {
+	w := newWorld(t)
+	target, place, register := w.due()
+	_, first, _ := register.Load(t.Context())
+	want(t, w.one(target), StandsRenewed)
+	if _, at, _ := register.Load(t.Context()); at != first {
+		t.Errorf("the same order is written once more: %q, %q", first, at)
+	}
+	target.Record.DNS = []string{"payment.example.com"}
+	want(t, w.one(target), StandsRenewed)
+	set, at, _ := register.Load(t.Context())
+	if at == first || !strings.Contains(set.Facts[issue.FactOrder], "payment.example.com") {
+		t.Errorf("at %q another order is not written: %s", at, set.Facts[issue.FactOrder])
+	}
+	if n := place.writes.Load(); n != 2 {
+		t.Errorf("%d writes", n)
+	}
 }
 
 // Of two places the one that has refused is looked at, and both have one credential.
 func TestOneOfTwoChanged(t *testing.T) {
 	w := newWorld(t)
+	w.Written = jotter{}
 	one, two := newReminding("one"), newReminding("two")
 	target := w.registered(memory.NewStore("register"), one, two)
 	want(t, w.one(target), StandsRenewed)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -270,20 +271,16 @@ func (w *work) publish(ctx context.Context, c *issue.Credential) (moved bool, er
 	}
 	facts := issue.Delivery{Order: w.ordered, Due: due, At: w.now, From: w.t.From, Former: w.v.former}.Facts(c)
 	w.ready = make([]bool, len(w.t.Places))
-	register := w.t.register()
 	var what written
 	var failed []error
 	for i, p := range w.t.Places {
 		set, err := p.Set(c, facts, w.mayReplace(""))
-		if err == nil && i == register { // it is the last one
-			err = what.note(set.Facts, c)
-		}
 		if err != nil {
 			failed = append(failed, err)
 			continue
 		}
 		s := w.v.seen[i]
-		if s.has(set) && w.v.Places[i] == "" {
+		if s.has(set, p.keeps()) && w.v.Places[i] == "" {
 			what.remember(p, s.version)
 			w.ready[i] = true
 			continue
@@ -304,6 +301,7 @@ func (w *work) publish(ctx context.Context, c *issue.Credential) (moved bool, er
 		w.ready[i], moved = true, moved || p.keeps()
 		w.result.Places[i] = ""
 	}
+	w.keep(&what, c, facts)
 	return moved, errors.Join(failed...)
 }
 
@@ -317,11 +315,17 @@ func (w *work) reached() bool {
 	return false
 }
 
-// has tells whether a place was seen to have a set.
-func (s *seen) has(set issue.Set) bool {
+// has tells whether a place was seen to have a set; where it keeps the order alone, that
+// order.
+func (s *seen) has(set issue.Set, keeps bool) bool {
 	same := func(fact string) bool { return s.set.Facts[fact] == set.Facts[fact] }
-	return s.err == nil && s.other == "" && same(issue.FactSerial) && same(issue.FactOrder) && same(issue.FactWritten) &&
-		s.set.Files.Digest() == set.Facts[issue.FactFiles]
+	if s.err != nil || s.other != "" || !same(issue.FactOrder) {
+		return false
+	}
+	if !keeps {
+		return s.problem == "" && maps.Equal(issue.OrderFacts(s.set.Facts), set.Facts)
+	}
+	return same(issue.FactSerial) && s.set.Files.Digest() == set.Facts[issue.FactFiles]
 }
 
 // whole is how many replaced generations keep their keys: one more for as long as

@@ -329,8 +329,9 @@ func (c *call) renewer(dir *file.Directory) *renew.Renewer {
 			}
 			return lock.Release, nil
 		},
-		Now:    c.env.Now,
-		Ledger: dir.Ledger(),
+		Now:     c.env.Now,
+		Ledger:  dir.Ledger(),
+		Written: dir.Written(),
 		Lookup: func(name string) (string, bool) {
 			v := c.env.Getenv(name)
 			return v, v != ""
