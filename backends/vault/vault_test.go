@@ -113,7 +113,7 @@ func TestWire(t *testing.T) {
 			body["alt_names"] != "payment.prod" || body["common_name"] != "payment" || body["exclude_cn_from_sans"] != true {
 			t.Errorf("asked for %v", body)
 		}
-		if len(body) != 8 {
+		if len(body) != 6 {
 			t.Errorf("%d fields are sent", len(body))
 		}
 	}
