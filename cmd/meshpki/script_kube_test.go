@@ -28,7 +28,8 @@ import (
 //
 //	kube start [missing=NAMESPACE]…
 //	kube put NAMESPACE/NAME MANAGER KEY=VALUE…   a Secret, or more in it; KEY is a key of its
-//	                                             data, annotation:NAME, type or immutable
+//	                                             data (of a file with VALUE @FILE), annotation:NAME,
+//	                                             type or immutable
 //	kube get NAMESPACE/NAME FILE                 the Secret as JSON; an empty file where there is none
 //	kube calls VERB=N…                           what was asked since the last time
 //	kube signer NAME denies|signs|waits          a signer of the cluster, with its own root as a ClusterTrustBundle
@@ -186,6 +187,9 @@ func kubePut(ts *testscript.TestScript, k *backendtest.KubeAPI, args []string) {
 		case key == "immutable":
 			object["immutable"] = value == "true"
 		default:
+			if name, ok := strings.CutPrefix(value, "@"); ok {
+				value = ts.ReadFile(name)
+			}
 			inner(object, "data")[key] = base64.StdEncoding.EncodeToString([]byte(value))
 		}
 	}
