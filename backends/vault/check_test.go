@@ -231,13 +231,13 @@ func TestCheckOfClear(t *testing.T) {
 }
 
 func TestInClear(t *testing.T) {
-	for address, clear := range map[string]bool{
+	for address, want := range map[string]bool{
 		"http://vault:8200": true, "HTTP://vault:8200": true, "http://10.0.0.5:8200": true, "http://[fd00::5]:8200": true,
 		"http://127.example.com:8200": true, "http://localhost.example.com:8200": true,
 		"https://vault:8200": false, "http://localhost:8200": false, "http://127.0.0.1:8200": false, "http://127.1.2.3": false,
 		"http://[::1]:8200": false, "http://[::ffff:127.0.0.1]:8200": false, "unix:///run/vault.sock": false,
 	} {
-		if got := inClear(address); got != clear {
+		if got := inClear(address); got != want {
 			t.Errorf("%s: in the clear %t", address, got)
 		}
 	}
