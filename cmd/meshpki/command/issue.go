@@ -69,7 +69,7 @@ func issueFlags() []cli.Flag {
 		text("key-type", "the kind of key: `"+keyTypeNames("|")+"` (default ec-p256)"),
 		toggle("reuse-key", "certify the key that is in place instead of a new one"),
 		text("csr", "certify the key of the request in `FILE`; - is standard input"),
-		text("backend", "who signs: `local|local:<intermediate>` (default local)"),
+		text("backend", "who signs, a `REFERENCE`: local, local:<intermediate>, vault:<mount>/<role>, awspca:<arn>, acme:<URL>, kubernetes:<signerName>, or a name under backends in the manifest (default: the manifest's, else local)"),
 		many("layout", "the files to write: `"+strings.Join(layout.Names(), "|")+"` (default tls), some with an option, as pem:sec1; may be repeated"),
 		many("out", "the `PLACE` to write to, a directory; may be repeated; - prints the chain, with --csr"),
 		text(keystorePasswordFlag, "the first line of `FILE` is the password of the keystores of layout pkcs12 or jks"),

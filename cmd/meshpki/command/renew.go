@@ -48,7 +48,7 @@ func renewCommand() *command {
 			text("lease", "with --leader-elect: the `LEASE`, as namespace/name (default: meshpki in the pod's or the context's namespace)"),
 			text("metrics", "of a daemon: serve /metrics and /healthz at this `ADDRESS`; a port alone is on the loopback"),
 			text("metrics-file", "write metrics to this `FILE` after each pass, for the node exporter's textfile collector"),
-			text("log-format", "of a daemon: `text|json` lines on standard error (default text)"),
+			text("log-format", "the form of what a daemon logs on standard error: `text|json` (default text)"),
 			toggle("dry-run", "say what would be done, and do nothing"),
 			toggle("force", "renew, due or not"),
 			toggle("reuse-key", "certify the keys that are in place instead of new ones"),
