@@ -254,6 +254,9 @@ func (p *pass) remembered(ctx context.Context, t *Target, res *Result) {
 	}
 	switch {
 	case m.holding():
+		if !slices.Contains([]Outcome{Renew, Deliver}, res.Decision.Outcome) {
+			res.Reason = cmp.Or(m.Reason, res.Reason) // and not why nothing else is to be done
+		}
 		res.Standing = StandsPending
 		res.Err = errors.New(cmp.Or(m.Problem, "a delivery was begun and is not finished"))
 	case m.Failures > 0:
