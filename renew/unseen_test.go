@@ -311,3 +311,15 @@ func TestRevokedUnseen(t *testing.T) {
 		t.Errorf("%q, %d looks", r.Decision.Check, place.looks.Load())
 	}
 }
+
+// Roots that have changed are laid out beside the key in use: for that somebody looks.
+func TestNewRootsAreNoRenewal(t *testing.T) {
+	w := newWorld(t)
+	target, place, _ := w.due()
+	w.now = w.now.AddDate(0, 0, -20)
+	w.roots = append(w.roots, newWorld(t).root.Certificate)
+	want(t, w.one(target), StandsAgain)
+	if place.looks.Load() == 0 || w.leaves() != 1 {
+		t.Errorf("%d looks, %d certificates", place.looks.Load(), w.leaves())
+	}
+}
