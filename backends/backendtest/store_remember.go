@@ -17,7 +17,7 @@ func testRemember(t *testing.T, p place) {
 	recall := func(t *testing.T, s issue.Store, text string, v issue.Version) issue.Store {
 		t.Helper()
 		again := p.Reopen(t, s)
-		if at, ok := again.(issue.Rememberer).Recall(text); !ok || at != v {
+		if at, ok := as[issue.Rememberer](t, again).Recall(text); !ok || at != v {
 			t.Fatalf("%q is recalled at version %q (%v), and was at %q", text, at, ok, v)
 		}
 		return again
@@ -26,7 +26,7 @@ func testRemember(t *testing.T, p place) {
 		t.Helper()
 		s := p.open(t)
 		v := mustSave(t, s, pairSet(1), "")
-		text := s.(issue.Rememberer).Remember(v)
+		text := as[issue.Rememberer](t, s).Remember(v)
 		if text == "" || strings.Contains(text, "000001") {
 			t.Fatalf("of a set that was saved it remembers %q", text)
 		}
@@ -42,17 +42,17 @@ func testRemember(t *testing.T, p place) {
 	}
 	v = mustSave(t, again, pairSet(2), v)
 	wantSet(t, s, pairSet(2), v)
-	if r := s.(issue.Rememberer); r.Remember("made-up") != "" {
+	if as[issue.Rememberer](t, s).Remember("made-up") != "" {
 		t.Error("a version at which the place never was is remembered")
 	}
 	for _, text := range []string{"", "made-up", "{}"} {
-		if _, ok := p.Reopen(t, s).(issue.Rememberer).Recall(text); ok {
+		if _, ok := as[issue.Rememberer](t, p.Reopen(t, s)).Recall(text); ok {
 			t.Errorf("%q is recalled", text)
 		}
 	}
 
 	remove := func(t *testing.T, s issue.Store) {
-		if _, err := s.(issue.Remover).Remove(t.Context(), mustLoad(t, s)); err != nil {
+		if _, err := as[issue.Remover](t, s).Remove(t.Context(), mustLoad(t, s)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -91,4 +91,14 @@ func mustLoad(t *testing.T, s issue.Store) issue.Version {
 		t.Fatal(err)
 	}
 	return v
+}
+
+// as is the store as one that can do more.
+func as[More any](t *testing.T, s issue.Store) More {
+	t.Helper()
+	more, ok := s.(More)
+	if !ok {
+		t.Fatalf("%T cannot do what others of its kind can", s)
+	}
+	return more
 }
