@@ -195,7 +195,7 @@ func (p *endings) over(e ending, now time.Time) bool {
 // crlFrame makes a list without entries up to the moment at which it would be
 // signed.
 func (i *Issuer) crlFrame(template *x509.RevocationList) (*crlFrame, error) {
-	tbs, opts, err := ToBeSigned(i.Signer.Public(), func(s crypto.Signer) error {
+	tbs, opts, err := toBeSigned(i.Signer.Public(), func(s crypto.Signer) error {
 		_, err := x509.CreateRevocationList(rand.Reader, template, i.Certificate, s)
 		return err
 	})

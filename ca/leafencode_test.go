@@ -24,7 +24,7 @@ func sameAsGeneral(t *testing.T, template, issuer *x509.Certificate, pub crypto.
 	if !plain(template, issuer) {
 		t.Fatalf("%+v is not plain", template)
 	}
-	general, _, wrong := ToBeSigned(issuer.PublicKey, func(s crypto.Signer) error {
+	general, _, wrong := toBeSigned(issuer.PublicKey, func(s crypto.Signer) error {
 		_, err := x509.CreateCertificate(rand.Reader, template, issuer, pub, s)
 		return err
 	})

@@ -11,7 +11,7 @@ import (
 // requestAsGeneral holds EncodeRequest against crypto/x509: the same bytes, or an error of both.
 func requestAsGeneral(t *testing.T, template *x509.CertificateRequest, pub crypto.PublicKey) {
 	t.Helper()
-	general, _, wrong := ToBeSigned(pub, func(s crypto.Signer) error {
+	general, _, wrong := toBeSigned(pub, func(s crypto.Signer) error {
 		_, err := x509.CreateCertificateRequest(rand.Reader, template, s)
 		return err
 	})

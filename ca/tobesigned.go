@@ -8,10 +8,10 @@ import (
 	"io"
 )
 
-// ToBeSigned gives the bytes in DER that a function of crypto/x509 would have a key sign,
+// toBeSigned gives the bytes in DER that a function of crypto/x509 would have a key sign,
 // and how: ask gets a signer with that public key that signs nothing. It is for what
 // crypto/x509 encodes, and somebody else completes. Safe for concurrent use.
-func ToBeSigned(public crypto.PublicKey, ask func(crypto.Signer) error) (tbs []byte, opts crypto.SignerOpts, err error) {
+func toBeSigned(public crypto.PublicKey, ask func(crypto.Signer) error) (tbs []byte, opts crypto.SignerOpts, err error) {
 	d := &draft{public: public}
 	if err := ask(d); d.tbs == nil {
 		return nil, nil, cmp.Or(err, errUnsigned)
