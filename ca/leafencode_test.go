@@ -28,7 +28,7 @@ func sameAsGeneral(t *testing.T, template, issuer *x509.Certificate, pub crypto.
 		_, err := x509.CreateCertificate(rand.Reader, template, issuer, pub, s)
 		return err
 	})
-	tbs, err := encodeLeaf(template, issuer, must(publicKeyInfo(pub)), []byte(ecdsaWithSHA256))
+	tbs, err := encodeLeaf(template, issuer, must(publicKeyInfo(pub)), []byte(ECDSAWithSHA256))
 	if (err == nil) != (wrong == nil) {
 		t.Fatalf("%v, where crypto/x509 says %v, of %+v", err, wrong, template)
 	}
@@ -111,7 +111,7 @@ func TestEncodeURLs(t *testing.T) {
 	} {
 		template := plainTemplate(issuer)
 		change(template)
-		if _, err := encodeLeaf(template, issuer, must(publicKeyInfo(issuer.PublicKey)), []byte(ecdsaWithSHA256)); err == nil {
+		if _, err := encodeLeaf(template, issuer, must(publicKeyInfo(issuer.PublicKey)), []byte(ECDSAWithSHA256)); err == nil {
 			t.Error("a URL is no IA5String")
 		}
 	}

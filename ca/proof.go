@@ -33,10 +33,11 @@ type proof struct {
 	d *bigmod.Nat
 }
 
-// AlgorithmIdentifiers of ECDSA signatures (RFC 5758, Section 3.2).
+// AlgorithmIdentifiers of signatures, in DER (RFC 5758, Section 3.2; RFC 8410, Section 3).
 const (
-	ecdsaWithSHA256 = "\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"
-	ecdsaWithSHA384 = "\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03"
+	ECDSAWithSHA256 = "\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"
+	ECDSAWithSHA384 = "\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03"
+	PureEd25519     = "\x30\x05\x06\x03\x2b\x65\x70"
 )
 
 // newProof is for the signer of an issuer; nil where its private key is not at hand, is
@@ -49,9 +50,9 @@ func newProof(signer crypto.Signer, issuer *x509.Certificate) *proof {
 	p := &proof{key: key, issuer: issuer}
 	switch key.Curve {
 	case elliptic.P256():
-		p.curve, p.hash, p.algorithm = ecdh.P256(), crypto.SHA256, []byte(ecdsaWithSHA256)
+		p.curve, p.hash, p.algorithm = ecdh.P256(), crypto.SHA256, []byte(ECDSAWithSHA256)
 	case elliptic.P384():
-		p.curve, p.hash, p.algorithm = ecdh.P384(), crypto.SHA384, []byte(ecdsaWithSHA384)
+		p.curve, p.hash, p.algorithm = ecdh.P384(), crypto.SHA384, []byte(ECDSAWithSHA384)
 	default:
 		return nil
 	}

@@ -54,18 +54,18 @@ func signCSR(template *x509.CertificateRequest, key crypto.Signer) ([]byte, erro
 }
 
 // algorithmOf is how crypto/x509 has a key of this process sign that signs faster than
-// it verifies (RFC 5758, Section 3.2; RFC 8410, Section 3), in DER; "" for others.
+// it verifies; "" for others.
 func algorithmOf(key crypto.Signer) (algorithm string, hash crypto.Hash) {
 	switch key := key.(type) {
 	case *ecdsa.PrivateKey:
 		switch key.Curve {
 		case elliptic.P256():
-			return "\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02", crypto.SHA256
+			return ca.ECDSAWithSHA256, crypto.SHA256
 		case elliptic.P384():
-			return "\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03", crypto.SHA384
+			return ca.ECDSAWithSHA384, crypto.SHA384
 		}
 	case ed25519.PrivateKey:
-		return "\x30\x05\x06\x03\x2b\x65\x70", 0
+		return ca.PureEd25519, 0
 	}
 	return "", 0
 }
