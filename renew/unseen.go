@@ -34,11 +34,19 @@ var decidedBy = [...]string{issue.FactSerial, issue.FactDelivered}
 // register is the place of a target that keeps its order alone; -1 where it has none, or
 // no place that could be written over unseen.
 func (t *Target) register() int {
-	remembers := func(p Place) bool { _, ok := p.Store.(issue.Rememberer); return ok && p.keeps() }
-	if !slices.ContainsFunc(t.Places, remembers) {
+	if !slices.ContainsFunc(t.Places, func(p Place) bool { return p.rememberer() != nil }) {
 		return -1
 	}
 	return slices.IndexFunc(t.Places, func(p Place) bool { return !p.keeps() })
+}
+
+// rememberer is the store of a place that keeps files, where it can be written over
+// unseen; else it is nil.
+func (p Place) rememberer() issue.Rememberer {
+	if s, ok := p.Store.(issue.Rememberer); ok && p.keeps() {
+		return s
+	}
+	return nil
 }
 
 // unseen decides by what was delivered last, without a look at the places that remember
@@ -106,8 +114,8 @@ func (p *pass) recall(t *Target) (*written, []*x509.Certificate) {
 
 // recalled has a place remember what is known of it, where it can.
 func recalled(place Place, known *written) (issue.Version, bool) {
-	s, remembers := place.Store.(issue.Rememberer)
-	if !remembers || !place.keeps() {
+	s := place.rememberer()
+	if s == nil {
 		return "", false
 	}
 	return s.Recall(known.Places[place.Store.String()])
@@ -115,8 +123,8 @@ func recalled(place Place, known *written) (issue.Version, bool) {
 
 // remember notes what a place remembers of what it was given.
 func (k *written) remember(p Place, at issue.Version) {
-	s, remembers := p.Store.(issue.Rememberer)
-	if !remembers || !p.keeps() {
+	s := p.rememberer()
+	if s == nil {
 		return
 	}
 	if text := s.Remember(at); text != "" {
