@@ -12,6 +12,17 @@ import (
 	"github.com/meshpki/meshpki/issue"
 )
 
+// saved is a place with its first set, and what it is at.
+func saved(t *testing.T, o backends.Options) (*Store, issue.Version) {
+	t.Helper()
+	s := mustStore(t, "prod/payment-tls", o)
+	v, err := s.Save(t.Context(), pair("1"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, v
+}
+
 // recalled gives a place as another process has it that was told what it is like.
 func recalled(t *testing.T, o backends.Options, text string) (*Store, issue.Version) {
 	t.Helper()
@@ -28,11 +39,7 @@ func recalled(t *testing.T, o backends.Options, text string) (*Store, issue.Vers
 func TestWrittenUnseen(t *testing.T) {
 	k := &backendtest.KubeAPI{}
 	o := start(t, k)
-	s := mustStore(t, "prod/payment-tls", o)
-	v, err := s.Save(t.Context(), pair("1"), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, v := saved(t, o)
 	if s.Remember("made-up") != "" {
 		t.Error("a version that it was never at is remembered")
 	}
@@ -44,6 +51,7 @@ func TestWrittenUnseen(t *testing.T) {
 	}
 	for _, serial := range []string{"2", "3"} {
 		var at issue.Version
+		var err error
 		if s, at = recalled(t, o, text); at != v {
 			t.Errorf("it is recalled at %q, and was at %q", at, v)
 		}
@@ -94,17 +102,13 @@ func TestNotAsRemembered(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			k := &backendtest.KubeAPI{}
 			o := start(t, k)
-			s := mustStore(t, "prod/payment-tls", o)
-			v, err := s.Save(t.Context(), pair("1"), "")
-			if err != nil {
-				t.Fatal(err)
-			}
+			s, v := saved(t, o)
 			text := s.Remember(v)
 			change(k)
 			before := k.Object(at)
 			s, v = recalled(t, o, text)
 			k.Calls()
-			if _, err = s.Save(t.Context(), pair("2"), v); !errors.Is(err, issue.ErrChanged) {
+			if _, err := s.Save(t.Context(), pair("2"), v); !errors.Is(err, issue.ErrChanged) {
 				t.Errorf("saved: %v", err)
 			}
 			if calls := k.Calls(); len(calls) != 1 {
@@ -141,10 +145,7 @@ func TestNotRemembered(t *testing.T) {
 		},
 	} {
 		k := &backendtest.KubeAPI{}
-		s := mustStore(t, "prod/payment-tls", start(t, k))
-		if _, err := s.Save(t.Context(), pair("1"), ""); err != nil {
-			t.Fatal(err)
-		}
+		s, _ := saved(t, start(t, k))
 		object := k.Object(at)
 		change(object)
 		k.Put(at, "kubectl-edit", object)
@@ -165,18 +166,14 @@ func TestNotRemembered(t *testing.T) {
 func TestLeaderRemembersNothing(t *testing.T) {
 	k := &backendtest.KubeAPI{}
 	o := start(t, k)
-	s := mustStore(t, "prod/payment-tls", o)
-	v, err := s.Save(t.Context(), pair("1"), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, v := saved(t, o)
 	text := s.Remember(v)
 	o.Term = func(time.Duration) (string, error) { return "1", nil }
 	s = mustStore(t, "prod/payment-tls", o)
 	if _, ok := s.Recall(text); ok || text == "" {
 		t.Errorf("a leader recalls %q", text)
 	}
-	if _, v, err = s.Load(t.Context()); err != nil || s.Remember(v) != "" {
+	if _, v, err := s.Load(t.Context()); err != nil || s.Remember(v) != "" {
 		t.Errorf("a leader remembers %q, %v", s.Remember(v), err)
 	}
 }
