@@ -26,7 +26,7 @@ const (
 )
 
 // errTrayDamaged says that a tray is not what was written.
-var errTrayDamaged = errors.New("is damaged: it cannot be known what was in hand when its process ended")
+var errTrayDamaged = errors.New("is damaged: it cannot be known what was in hand when its process ended; move it away to go on without that")
 
 type tray struct {
 	file *os.File

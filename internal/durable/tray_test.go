@@ -99,12 +99,18 @@ func TestRecover(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, trayDir, ".new-1"), []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(filepath.Join(dir, trayDir, "none-of-ours"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for range 2 {
 		if err := alone.Recover(t.Context(), dir); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if has := files(t, dir); len(has) != 99 { // no tray, and not what was dropped
+	if in := files(t, filepath.Join(dir, trayDir)); len(in) != 1 || in[0] != "none-of-ours" {
+		t.Errorf("beside the files there are %q", in)
+	}
+	if has := files(t, dir); len(has) != 100 { // no tray, not what was dropped, and what is none of ours
 		t.Errorf("there are %d: %q", len(has), has)
 	}
 	for i, name := range names {

@@ -196,7 +196,8 @@ func (c *Convoy) Recover(ctx context.Context, dir string) error {
 	}
 	var others []string
 	for _, e := range entries {
-		if !c.owns(dir, e.Name()) {
+		// What is no file is none of ours, and a pipe would be waited for.
+		if e.Type().IsRegular() && !c.owns(dir, e.Name()) {
 			others = append(others, e.Name())
 		}
 	}
