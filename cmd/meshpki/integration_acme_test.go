@@ -218,9 +218,10 @@ func TestACMEKilled(t *testing.T) {
 		after := time.Duration(i) * 120 * time.Millisecond
 		time.Sleep(after)
 		_ = c.Process.Kill()
-		finished := c.Wait() == nil
+		_ = c.Wait()
 		a := m.order(name)
-		if a.code != 0 && (!finished || a.code != 1) {
+		delivered := a.code == 1 && strings.Contains(a.stderr, " has a certificate already") // between its last file and its end
+		if a.code != 0 && !delivered {
 			t.Errorf("killed after %s, and again: %s", after, a)
 			continue
 		}
