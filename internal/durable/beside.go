@@ -12,21 +12,24 @@ const mostParents = 64
 // OpenRoot is OpenRoot, for directories beside each other: what is above them is
 // judged once.
 func (c *Convoy) OpenRoot(path string, owner Owner) (*Dir, error) {
-	if up := c.parent(filepath.Dir(path)); up != nil {
-		switch root, err := openBelow(up, filepath.Base(path)); {
-		case err == nil:
-			return root, nil
-		case errors.Is(err, fs.ErrNotExist):
-			return nil, err
-		}
+	up, there := c.above(path)
+	if up == nil {
+		return OpenRoot(path, owner)
 	}
-	return OpenRoot(path, owner)
+	if !there {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+	}
+	root, err := openBelow(up, filepath.Base(path))
+	if errors.Is(err, errElsewhere) {
+		return OpenRoot(path, owner)
+	}
+	return root, err
 }
 
 // MakeRoot is MakeRoot, for directories beside each other.
 func (c *Convoy) MakeRoot(path string, mode fs.FileMode, owner Owner) (*Dir, *Made, error) {
-	up := c.parent(filepath.Dir(path))
-	if up == nil {
+	up, there := c.above(path)
+	if up == nil || !there {
 		return MakeRoot(path, mode, owner)
 	}
 	name := filepath.Base(path)
@@ -59,16 +62,28 @@ func openBelow(up *Dir, name string) (*Dir, error) {
 	return dir, nil
 }
 
-// parent gives a directory to reach those below it from; nil where they are to be
-// reached by their whole path. One that has been moved or replaced is not used.
-func (c *Convoy) parent(path string) *Dir {
+// above gives the nearest directory over a path that is there, and whether the path would
+// be in that itself; nil where what is below is to be reached by its whole path. One that
+// has been moved or replaced is not used.
+func (c *Convoy) above(path string) (up *Dir, there bool) {
 	if c == nil {
-		return nil
+		return nil, false
 	}
-	info, err := stat(path)
-	if err != nil || !info.Mode.IsDir() {
-		return nil
+	in := filepath.Dir(path)
+	for dir := in; ; dir = filepath.Dir(dir) {
+		info, err := stat(dir)
+		switch {
+		case err == nil && info.Mode.IsDir():
+			return c.parent(dir, info), dir == in
+		case !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir):
+			return nil, false
+		}
 	}
+}
+
+// parent is a directory that is there, kept open for those below it; nil where each of
+// those is to be judged for itself.
+func (c *Convoy) parent(path string, info Info) *Dir {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p, known := c.parents[path]

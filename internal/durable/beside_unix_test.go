@@ -20,8 +20,10 @@ func TestBesideEachOther(t *testing.T) {
 	defer end()
 	c := ConvoyOf(ctx)
 	none := Owner{None, None}
-	if _, err := c.OpenRoot(filepath.Join(up, "one"), none); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("what is not there: %v", err)
+	for _, path := range []string{"one", "one/below/it"} {
+		if _, err := c.OpenRoot(filepath.Join(up, path), none); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is not there: %v", path, err)
+		}
 	}
 	root, made, err := c.MakeRoot(filepath.Join(up, "one"), 0o755, none)
 	if err != nil {
@@ -68,6 +70,11 @@ func TestBesideEachOther(t *testing.T) {
 		if _, _, err := c.MakeRoot(path, 0o755, none); !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("%s, to be made: %v", what, err)
 		}
+		below := filepath.Join(path, "new", "one")
+		_, alone := OpenRoot(below, none)
+		if _, err := c.OpenRoot(below, none); err == nil || err.Error() != alone.Error() {
+			t.Errorf("%s, above what is not there: %v, and alone: %v", what, err, alone)
+		}
 	}
 }
 
@@ -86,11 +93,14 @@ func TestTried(t *testing.T) {
 		t.Error("a trial does not count")
 	}
 	below := filepath.Join(root.Name(), "new")
-	if c.TriedAbove(below) != (first && c.parent(root.Name()) != nil) {
-		t.Error("a trial does not count for what is yet to be made")
+	up, there := c.above(below)
+	if !there {
+		t.Error("a directory is not seen")
 	}
-	if c.TriedAbove(filepath.Join(below, "new")) {
-		t.Error("it counts for a directory that is not there")
+	for _, path := range []string{below, filepath.Join(below, "new")} {
+		if c.TriedAbove(path) != (first && up != nil) {
+			t.Errorf("a trial does not count for %s, which is yet to be made", path)
+		}
 	}
 	c.Bad()
 	if c.Tried(root) || c.TriedAbove(below) {

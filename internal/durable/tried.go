@@ -1,7 +1,5 @@
 package durable
 
-import "path/filepath"
-
 // mostTried is for how many directories one trial of their file system counts.
 const mostTried = 500
 
@@ -25,9 +23,9 @@ func (c *Convoy) Tried(in *Dir) bool {
 	return left > 0 && in.mayWrite()
 }
 
-// TriedAbove is Tried of the directory that one which is not there yet would be made in.
+// TriedAbove is Tried of the nearest directory over one that is not there yet.
 func (c *Convoy) TriedAbove(path string) bool {
-	up := c.parent(filepath.Dir(path))
+	up, _ := c.above(path)
 	return up != nil && c.Tried(up)
 }
 
