@@ -26,13 +26,13 @@ import (
 	started "github.com/meshpki/meshpki/internal/guard"
 )
 
-// BareLoop is the least that has to be done for n services over vault/api: log in once,
+// BareVaultLoop is the least that has to be done for n services over vault/api: log in once,
 // and for each make a key and a request, have it signed, and write three files, of
 // which nothing is synced.
-func (v *VaultServer) BareLoop(t testing.TB, roleID, secretID, dir string, n, workers int) {
+func BareVaultLoop(t testing.TB, address, roleID, secretID, dir string, n, workers int) {
 	t.Helper()
 	config := api.DefaultConfig()
-	config.Address = v.Address
+	config.Address = address
 	transport, ok := config.HttpClient.Transport.(*http.Transport)
 	if !ok {
 		t.Fatalf("the client's transport is %T", config.HttpClient.Transport)

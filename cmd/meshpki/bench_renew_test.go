@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"math/big"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -200,12 +201,16 @@ func (b *bench) quiet(argv []string) (wall, cpu float64) {
 
 func (b *bench) timed(argv []string) (wall, cpu float64, out []byte) {
 	b.t.Helper()
-	c := b.command(argv)
+	return b.clock(b.command(argv))
+}
+
+func (b *bench) clock(c *exec.Cmd) (wall, cpu float64, out []byte) {
+	b.t.Helper()
 	begin := time.Now()
 	out, err := c.CombinedOutput()
 	wall = since(begin)
 	if err != nil {
-		b.t.Fatalf("%s: %v\n%.2000s", strings.Join(argv, " "), err, out)
+		b.t.Fatalf("%s: %v\n%.2000s", strings.Join(c.Args, " "), err, out)
 	}
 	return wall, milliseconds(c.ProcessState.UserTime() + c.ProcessState.SystemTime()), out
 }
