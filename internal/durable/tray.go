@@ -23,6 +23,8 @@ const (
 	traySize  = 2 << 20            // of those that follow
 	trayMode  = 0o600
 	trayFrame = 8 // a frame's length, and how many files it has; no sector ends in them
+	// A file in a frame begins with the lengths of its name and of what is in it.
+	trayFileHead = 6
 )
 
 // errTrayDamaged says that a tray is not what was written.
@@ -133,7 +135,11 @@ func (t *tray) write(all []*held) error {
 	if t.failed != nil {
 		return t.failed
 	}
-	var body []byte
+	size := 0
+	for _, h := range all {
+		size += trayFileHead + len(h.name) + len(h.data)
+	}
+	body := make([]byte, 0, size)
 	for _, h := range all {
 		body = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint16(body, uint16(len(h.name))), uint32(len(h.data)))
 		body = append(append(body, h.name...), h.data...)
@@ -253,20 +259,19 @@ func parseTray(data []byte) (map[string][]byte, error) {
 
 // parseFrame takes the files of a frame into live; false where it is none.
 func parseFrame(flags, body []byte, live map[string][]byte) bool {
-	const head = 6
 	for _, gone := range flags {
-		if len(body) < head {
+		if len(body) < trayFileHead {
 			return false
 		}
 		name, size := int64(binary.BigEndian.Uint16(body)), int64(binary.BigEndian.Uint32(body[2:]))
-		if head+name+size > int64(len(body)) {
+		if trayFileHead+name+size > int64(len(body)) {
 			return false
 		}
-		called, data := string(body[head:head+name]), body[head+name:head+name+size]
+		called, data := string(body[trayFileHead:trayFileHead+name]), body[trayFileHead+name:trayFileHead+name+size]
 		if delete(live, called); gone == 0 {
 			live[called] = data
 		}
-		body = body[head+name+size:]
+		body = body[trayFileHead+name+size:]
 	}
 	return len(body) == 0
 }

@@ -88,7 +88,11 @@ func (w *Writer) keep(was tail, p plan, c Checkpoint, entries [][]byte) error {
 	if w.Journal == "" || w.Boot == "" {
 		return w.write(p.pieces, c, true)
 	}
-	r := record{checkpoint: c.Raw}
+	size := 0
+	for _, e := range entries {
+		size += 2 + len(e)
+	}
+	r := record{checkpoint: c.Raw, entries: make([]byte, 0, size)}
 	for _, e := range entries {
 		r.entries = appendEntry(r.entries, e)
 	}
