@@ -18,7 +18,7 @@ import (
 // not, issue --file goes on where it stopped, and issues nothing twice.
 func TestIssueFileIsCutShort(t *testing.T) {
 	t.Parallel()
-	const services = 600
+	const services = 1500 // so many are not all in hand at once
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
 		m := newMesh(t)
 		list := filepath.Join(t.TempDir(), "mesh.yaml")
