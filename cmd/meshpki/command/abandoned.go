@@ -36,12 +36,12 @@ func (k *care) abandoned(ctx context.Context, m renew.Memory) ([]renew.Leftover,
 	return out, nil
 }
 
-// leftOf is what status says of such a service.
-func leftOf(l renew.Leftover) ui.StatusService {
+// leftOf is what status says of such a service; flags name the place of the command.
+func leftOf(l renew.Leftover, flags string) ui.StatusService {
 	r := l.Target.Record
 	return ui.StatusService{Level: ui.LevelWarning, RenewedService: ui.RenewedService{
 		Name: l.Target.Name, Service: r.Service, Namespace: r.Namespace, State: "left",
-		Reason: onlyJournal + ": meshpki apply --prune takes it away",
+		Reason: onlyJournal + ": meshpki apply --prune" + flags + " takes it away",
 	}}
 }
 

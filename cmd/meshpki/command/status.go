@@ -250,7 +250,7 @@ func (k *care) status(ctx context.Context, maxAge time.Duration) (*standing, err
 		return nil, err
 	}
 	for _, l := range left {
-		s.Services = append(s.Services, leftOf(l))
+		s.Services = append(s.Services, leftOf(l, s.Flags))
 	}
 	s.Authorities = tree.authorities(now)
 	s.Published = k.published(ctx)
