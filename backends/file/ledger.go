@@ -173,7 +173,7 @@ func (l *Ledger) lead(ctx context.Context) error {
 	if err := l.checkCopy(w.Log); err != nil {
 		return err
 	}
-	const crowd, enough = 8, 96
+	const crowd, enough = 8, 192
 	alone := crowd - 1
 	if durable.ConvoyOf(ctx) != nil {
 		alone = 0 // others come

@@ -116,10 +116,12 @@ func (s *Shared) broken() bool {
 }
 
 // Gather waits a moment for others, for as long as some come: what is done for a few
-// keeps the many that come during it waiting. waiting counts those who wait; not more
-// than alone wait for nobody, and enough for nobody else.
+// keeps the many that come during it waiting, and each time costs the system as much.
+// waiting counts those who wait; not more than alone wait for nobody, and enough for
+// nobody else. Where nobody else comes, the moment is a short one.
 func Gather(waiting func() int, alone, enough int) {
-	const moment, longest = 2 * time.Millisecond, 16
+	const first, more, longest = 2 * time.Millisecond, 4 * time.Millisecond, 16
+	moment := first
 	for n, rounds := alone, 0; rounds < longest; rounds++ {
 		now := waiting()
 		if now <= n || now >= enough {
@@ -127,6 +129,7 @@ func Gather(waiting func() int, alone, enough int) {
 		}
 		n = now
 		time.Sleep(moment)
+		moment = more
 	}
 }
 
@@ -176,7 +179,7 @@ func (s *Shared) Sync() error {
 		return err
 	default:
 	}
-	Gather(s.count, 0, 128)
+	Gather(s.count, 0, 256)
 	s.mu.Lock()
 	all, err := s.waiting, s.failed
 	s.waiting = nil

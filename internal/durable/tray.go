@@ -20,7 +20,7 @@ const (
 	trayMagic = "meshpki tray v1\n"
 	trayHead  = len(trayMagic) + 8 // with the tray's size
 	trayFirst = 128 << 10          // of the first one, so that the first who come do not wait for it
-	traySize  = 2 << 20            // of those that follow
+	traySize  = 512 << 10          // of those that follow
 	trayMode  = 0o600
 	trayFrame = 8 // a frame's length, and how many files it has; no sector ends in them
 	// A file in a frame begins with the lengths of its name and of what is in it.
@@ -51,6 +51,9 @@ type held struct {
 	flag int64 // where it is marked as gone
 	done chan error
 }
+
+// size is how much room it takes in a frame, besides its mark.
+func (h *held) size() int64 { return int64(trayFileHead + len(h.name) + len(h.data)) }
 
 // errTrayFull sends a file into another tray.
 var errTrayFull = errors.New("the tray is full")
@@ -103,24 +106,40 @@ func (t *tray) hold(name string, data []byte) error {
 	case t.turn <- struct{}{}:
 	}
 	defer func() { <-t.turn }()
-	select {
-	case err := <-mine.done: // who had the turn before has written it
-		return err
-	default:
+	for {
+		select {
+		case err := <-mine.done: // or who had the turn before has written it
+			return err
+		default:
+		}
+		const enough = 192
+		if t.next > int64(trayHead) { // the very first goes ahead
+			Gather(t.count, 0, enough)
+		}
+		all := t.fitting()
+		err := t.write(all)
+		for _, h := range all {
+			h.done <- err
+		}
 	}
-	const enough = 96
-	if t.next > int64(trayHead) { // the very first goes ahead
-		Gather(t.count, 0, enough)
-	}
+}
+
+// fitting takes, of those who wait, as many as there is room for; where there is none
+// for the first, all of them. The turn is held.
+func (t *tray) fitting() (all []*held) {
 	t.mu.Lock()
-	all := t.waiting
-	t.waiting = nil
-	t.mu.Unlock()
-	err := t.write(all)
-	for _, h := range all {
-		h.done <- err
+	defer t.mu.Unlock()
+	n, end := 0, t.next+trayFrame+sha256.Size+trayFrame // and what aligns the frame
+	for ; n < len(t.waiting); n++ {
+		if end += t.waiting[n].size() + 1; end > t.size {
+			break
+		}
 	}
-	return <-mine.done
+	if n == 0 {
+		n = len(t.waiting)
+	}
+	all, t.waiting = t.waiting[:n:n], t.waiting[n:]
+	return all
 }
 
 func (t *tray) count() int {
@@ -135,9 +154,9 @@ func (t *tray) write(all []*held) error {
 	if t.failed != nil {
 		return t.failed
 	}
-	size := 0
+	size := int64(0)
 	for _, h := range all {
-		size += trayFileHead + len(h.name) + len(h.data)
+		size += h.size()
 	}
 	body := make([]byte, 0, size)
 	for _, h := range all {

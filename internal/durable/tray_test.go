@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // withTrays is a convoy that holds files of a directory, whatever file system that is on.
@@ -229,4 +230,38 @@ func FuzzParseTray(f *testing.F) {
 			t.Errorf("%d files of one that is damaged", len(live))
 		}
 	})
+}
+
+// More than a tray has room for may come at once: each is held, in one tray or the next.
+func TestHoldMoreThanFits(t *testing.T) {
+	c, dir := withTrays(t)
+	first, err := c.held[dir].now()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.turn <- struct{}{} // so that all of them come while one writes
+	const many, size = 40, traySize / 32
+	var all sync.WaitGroup
+	for _, name := range namesFor(many) {
+		all.Go(func() {
+			if held, err := c.Hold(dir, name, make([]byte, size)); !held || err != nil {
+				t.Errorf("%s: %t, %v", name, held, err)
+			}
+		})
+	}
+	for first.count() < many {
+		time.Sleep(time.Millisecond)
+	}
+	<-first.turn
+	all.Wait()
+	if n := len(c.held[dir].list); n != 3 {
+		t.Errorf("they are in %d trays", n)
+	}
+	die(t, c, dir)
+	if err := c.Recover(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	if has := files(t, dir); len(has) != many {
+		t.Errorf("%d files of %d are there", len(has), many)
+	}
 }
