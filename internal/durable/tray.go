@@ -116,8 +116,10 @@ func (t *tray) hold(name string, data []byte) error {
 		if t.next > int64(trayHead) { // the very first goes ahead
 			Gather(t.count, 0, enough)
 		}
-		all := t.fitting()
-		err := t.write(all)
+		all, err := t.fitting()
+		if err == nil {
+			err = t.write(all)
+		}
 		for _, h := range all {
 			h.done <- err
 		}
@@ -125,8 +127,8 @@ func (t *tray) hold(name string, data []byte) error {
 }
 
 // fitting takes, of those who wait, as many as there is room for; where there is none
-// for the first, all of them. The turn is held.
-func (t *tray) fitting() (all []*held) {
+// for the first, all of them, and the tray is full. The turn is held.
+func (t *tray) fitting() (all []*held, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n, end := 0, t.next+trayFrame+sha256.Size+trayFrame // and what aligns the frame
@@ -135,11 +137,11 @@ func (t *tray) fitting() (all []*held) {
 			break
 		}
 	}
-	if n == 0 {
-		n = len(t.waiting)
+	if t.full = t.full || n == 0; t.full {
+		n, err = len(t.waiting), errTrayFull
 	}
 	all, t.waiting = t.waiting[:n:n], t.waiting[n:]
-	return all
+	return all, err
 }
 
 func (t *tray) count() int {
@@ -149,7 +151,8 @@ func (t *tray) count() int {
 }
 
 // write writes a frame: its length, how many files it has, for each a byte that is set
-// once the file is gone, then what is in them, and the sum of that. The turn is held.
+// once the file is gone, then what is in them, and the sum of that. There is room for it,
+// and the turn is held.
 func (t *tray) write(all []*held) error {
 	if t.failed != nil {
 		return t.failed
@@ -170,14 +173,7 @@ func (t *tray) write(all []*held) error {
 	sum := sha256.Sum256(body)
 	frame = append(frame, sum[:]...)
 	frame = append(frame, make([]byte, aligned(len(frame))-len(frame))...)
-	t.mu.Lock()
 	at := t.next
-	t.full = t.full || at+int64(len(frame)) > t.size
-	full := t.full
-	t.mu.Unlock()
-	if full {
-		return errTrayFull
-	}
 	_, err := t.file.WriteAt(frame, at)
 	if err == nil {
 		err = SyncData(t.file)
