@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meshpki/meshpki/internal/durable"
 	"github.com/meshpki/meshpki/internal/guard"
 )
 
@@ -96,10 +97,13 @@ func (p *pass) all(ctx context.Context, workers int, candidates iter.Seq[Candida
 	// Some wait in it, so that a worker that is done finds the next one at once.
 	queue := make(chan Candidate, min(4*workers, 64))
 	var running sync.WaitGroup
+	convoy := durable.ConvoyOf(ctx)
 	for range workers {
 		running.Add(1)
+		done := convoy.Work()
 		guard.Go(func(fault any) {
 			defer running.Done()
+			defer done()
 			p.abort(fmt.Errorf("internal error: %v", fault))
 			for range queue { // so that nobody waits for a reader
 			}
@@ -109,6 +113,7 @@ func (p *pass) all(ctx context.Context, workers int, candidates iter.Seq[Candida
 					work(c)
 				}
 			}
+			done()
 			running.Done()
 		})
 	}

@@ -107,6 +107,7 @@ func (l *Ledger) Record(ctx context.Context, e ca.Entry) error {
 	if len(data) > tilelog.MaxEntry {
 		return fmt.Errorf("%w, and this one would have %d", errEntryLong, len(data))
 	}
+	defer durable.ConvoyOf(ctx).Rest()()
 	mine := &waiting{data, make(chan error, 1)}
 	l.mu.Lock()
 	l.queue = append(l.queue, mine)
@@ -174,11 +175,11 @@ func (l *Ledger) lead(ctx context.Context) error {
 		return err
 	}
 	const crowd, enough = 8, 192
-	alone := crowd - 1
-	if durable.ConvoyOf(ctx) != nil {
+	alone, convoy := crowd-1, durable.ConvoyOf(ctx)
+	if convoy != nil {
 		alone = 0 // others come
 	}
-	durable.Gather(l.count, alone, enough)
+	convoy.Gather(l.count, alone, enough)
 	l.mu.Lock()
 	all := l.queue
 	l.queue = nil

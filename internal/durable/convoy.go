@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"sync"
-	"time"
 )
 
 // Convoy lets many writers on one file system wait for the disk together: one sync
@@ -17,6 +16,7 @@ type Convoy struct {
 	parents map[string]*Dir    // with many in them, opened one after the other; nil where each is judged for itself
 	tried   map[uint64]int     // by device, for how many more directories a trial counts
 	held    map[string]*trays  // by directory
+	crowd   crowd
 }
 
 type convoyKey struct{}
@@ -50,7 +50,9 @@ func (c *Convoy) Join(in *Dir) *Shared {
 	defer c.mu.Unlock()
 	s, known := c.shared[device]
 	if !known && c.shared != nil {
-		s = newShared(in, device)
+		if s = newShared(in, device); s != nil {
+			s.of = c
+		}
 		c.shared[device] = s
 	}
 	if s == nil || s.broken() {
@@ -89,6 +91,7 @@ type Shared struct {
 	dir  *os.File
 	sync func(*os.File) error
 	turn chan struct{} // whoever has put something into it syncs for all
+	of   *Convoy
 
 	mu      sync.Mutex
 	waiting []chan error
@@ -113,24 +116,6 @@ func (s *Shared) broken() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.failed != nil
-}
-
-// Gather waits a moment for others, for as long as some come: what is done for a few
-// keeps the many that come during it waiting, and each time costs the system as much.
-// waiting counts those who wait; not more than alone wait for nobody, and enough for
-// nobody else. Where nobody else comes, the moment is a short one.
-func Gather(waiting func() int, alone, enough int) {
-	const first, more, longest = 2 * time.Millisecond, 4 * time.Millisecond, 16
-	moment := first
-	for n, rounds := alone, 0; rounds < longest; rounds++ {
-		now := waiting()
-		if now <= n || now >= enough {
-			return
-		}
-		n = now
-		time.Sleep(moment)
-		moment = more
-	}
 }
 
 // SyncDir makes the names in a directory durable: with what others have written, or
@@ -164,6 +149,7 @@ func (s *Shared) count() int {
 // An error says that something of it is not, whoever wrote that. It is told once by
 // the system, and so to everybody who waits here from then on.
 func (s *Shared) Sync() error {
+	defer s.of.Rest()()
 	mine := make(chan error, 1)
 	s.mu.Lock()
 	s.waiting = append(s.waiting, mine)
@@ -179,7 +165,7 @@ func (s *Shared) Sync() error {
 		return err
 	default:
 	}
-	Gather(s.count, 0, 256)
+	s.of.Gather(s.count, 0, 256)
 	s.mu.Lock()
 	all, err := s.waiting, s.failed
 	s.waiting = nil

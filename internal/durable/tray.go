@@ -31,6 +31,7 @@ const (
 var errTrayDamaged = errors.New("is damaged: it cannot be known what was in hand when its process ended; move it away to go on without that")
 
 type tray struct {
+	of   *Convoy
 	file *os.File
 	path string
 	size int64
@@ -96,6 +97,7 @@ func newTray(dir string, size int64) (t *tray, err error) {
 
 // hold puts a file into the tray. When it returns, that would survive a crash.
 func (t *tray) hold(name string, data []byte) error {
+	defer t.of.Rest()()
 	mine := &held{name: name, data: data, done: make(chan error, 1)}
 	t.mu.Lock()
 	t.waiting = append(t.waiting, mine)
@@ -114,7 +116,7 @@ func (t *tray) hold(name string, data []byte) error {
 		}
 		const enough = 192
 		if t.next > int64(trayHead) { // the very first goes ahead
-			Gather(t.count, 0, enough)
+			t.of.Gather(t.count, 0, enough)
 		}
 		all, err := t.fitting()
 		if err == nil {

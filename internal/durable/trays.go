@@ -12,6 +12,7 @@ import (
 
 // trays are those of one directory that a convoy has.
 type trays struct {
+	of    *Convoy
 	mu    sync.Mutex
 	dir   string
 	list  []*tray // the last is in use
@@ -72,7 +73,7 @@ func (c *Convoy) traysFor(dir string) *trays {
 		return nil // it is over
 	}
 	if c.held[dir] == nil {
-		c.held[dir] = &trays{dir: dir, none: !can}
+		c.held[dir] = &trays{of: c, dir: dir, none: !can}
 	}
 	return c.held[dir]
 }
@@ -106,6 +107,7 @@ func (s *trays) now() (*tray, error) {
 		s.none = true // the files themselves may still be written
 		return nil, nil
 	}
+	t.of = s.of
 	s.begun, s.list = true, append(s.list, t)
 	return t, nil
 }
