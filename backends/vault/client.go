@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,6 +37,7 @@ const (
 	callTimeout = 30 * time.Second
 	// longestAnswer is more than a certificate with its chain ever is.
 	longestAnswer = 4 << 20
+	usualAnswer   = 8 << 10 // has room for a chain of two
 )
 
 // client speaks to one Vault with one token. Safe for concurrent use.
@@ -161,12 +163,13 @@ func (c *client) sign(ctx context.Context, path string, body map[string]any) (*s
 		if err != nil {
 			return nil, err
 		}
-		text, err := io.ReadAll(io.LimitReader(answer.Body, longestAnswer))
-		if err != nil {
+		var text bytes.Buffer
+		text.Grow(usualAnswer)
+		if _, err := text.ReadFrom(io.LimitReader(answer.Body, longestAnswer)); err != nil {
 			return nil, err
 		}
 		got.Data = signed{}
-		return nil, json.Unmarshal(text, &got)
+		return nil, json.Unmarshal(text.Bytes(), &got)
 	})
 	return &got.Data, err
 }

@@ -159,20 +159,19 @@ func (t *tray) write(all []*held) error {
 	if t.failed != nil {
 		return t.failed
 	}
-	size := int64(0)
+	size := 0
 	for _, h := range all {
-		size += h.size()
+		size += int(h.size())
 	}
-	body := make([]byte, 0, size)
+	begin := trayFrame + len(all)
+	frame := make([]byte, begin, aligned(begin+size+sha256.Size))
+	binary.BigEndian.PutUint32(frame, uint32(size))
+	binary.BigEndian.PutUint32(frame[4:], uint32(len(all)))
 	for _, h := range all {
-		body = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint16(body, uint16(len(h.name))), uint32(len(h.data)))
-		body = append(append(body, h.name...), h.data...)
+		frame = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint16(frame, uint16(len(h.name))), uint32(len(h.data)))
+		frame = append(append(frame, h.name...), h.data...)
 	}
-	frame := binary.BigEndian.AppendUint32(make([]byte, 0, trayFrame+len(all)+len(body)+sha256.Size), uint32(len(body)))
-	frame = binary.BigEndian.AppendUint32(frame, uint32(len(all)))
-	frame = append(frame, make([]byte, len(all))...)
-	frame = append(frame, body...)
-	sum := sha256.Sum256(body)
+	sum := sha256.Sum256(frame[begin:])
 	frame = append(frame, sum[:]...)
 	frame = append(frame, make([]byte, aligned(len(frame))-len(frame))...)
 	at := t.next

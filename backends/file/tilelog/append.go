@@ -60,7 +60,7 @@ func (w *Writer) Append(entries [][]byte, read *Tree) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	p := plan{tail: was}
+	p := plan{tail: was, room: bundled(entries)}
 	for _, e := range entries {
 		if len(e) > MaxEntry {
 			return Checkpoint{}, fmt.Errorf("an entry of %d bytes is too long: %d is the most", len(e), MaxEntry)
@@ -88,11 +88,7 @@ func (w *Writer) keep(was tail, p plan, c Checkpoint, entries [][]byte) error {
 	if w.Journal == "" || w.Boot == "" {
 		return w.write(p.pieces, c, true)
 	}
-	size := 0
-	for _, e := range entries {
-		size += 2 + len(e)
-	}
-	r := record{checkpoint: c.Raw, entries: make([]byte, 0, size)}
+	r := record{checkpoint: c.Raw, entries: make([]byte, 0, bundled(entries))}
 	for _, e := range entries {
 		r.entries = appendEntry(r.entries, e)
 	}

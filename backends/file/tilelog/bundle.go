@@ -13,6 +13,15 @@ func appendEntry(bundle, entry []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(bundle, uint16(len(entry))), entry...)
 }
 
+// bundled is how many bytes entries take in a bundle.
+func bundled(entries [][]byte) int {
+	size := 0
+	for _, e := range entries {
+		size += 2 + len(e)
+	}
+	return size
+}
+
 var errCutOff = errors.New("is cut off")
 
 // parseBundle reads the first w entries of a bundle, and says where they end.

@@ -37,6 +37,7 @@ type plan struct {
 	tail
 	pieces []piece
 	open   [maxLevel + 2]*piece // by level; the entries' comes first
+	room   int                  // that the entries still to come take, where that is known
 }
 
 // piece gives the piece that a level's next hash or entry goes to.
@@ -49,6 +50,9 @@ func (p *plan) piece(level int, had int) *piece {
 			offset = p.end
 		}
 		*at = &piece{level: level, n: n, had: had, has: had, offset: offset}
+		if level == entriesLevel {
+			(*at).data = make([]byte, 0, p.room)
+		}
 	}
 	return *at
 }
@@ -62,6 +66,7 @@ func (p *plan) add(entry []byte) {
 	b.data = appendEntry(b.data, entry)
 	b.has++
 	p.end += int64(2 + len(entry))
+	p.room = max(p.room-2-len(entry), 0)
 	p.push(0, tlog.RecordHash(entry))
 	if b.has == width {
 		p.close(entriesLevel)
