@@ -53,13 +53,14 @@ const (
 type Page struct {
 	b     strings.Builder
 	r     *lipgloss.Renderer
+	color bool
 	utf8  bool
 	width int
 }
 
 // NewPage gives an empty page.
 func NewPage(o Options) *Page {
-	p := &Page{utf8: o.UTF8, width: o.Width, r: lipgloss.NewRenderer(io.Discard)}
+	p := &Page{color: o.Color, utf8: o.UTF8, width: o.Width, r: lipgloss.NewRenderer(io.Discard)}
 	if p.width == 0 {
 		p.width = 80
 	}
@@ -97,13 +98,21 @@ func (p *Page) Sign(s Sign) string {
 	if color == "" {
 		return plain
 	}
-	return p.r.NewStyle().Foreground(lipgloss.Color(color)).Render(strings.TrimRight(plain, " ")) + plain[len(strings.TrimRight(plain, " ")):]
+	sign := strings.TrimRight(plain, " ")
+	return p.colored(color, sign) + plain[len(sign):]
 }
 
 // colored gives s in one of the eight colours where there is colour.
 func (p *Page) colored(color, s string) string {
+	if p.bare(s) {
+		return s
+	}
 	return p.r.NewStyle().Foreground(lipgloss.Color(color)).Render(s)
 }
+
+// bare tells whether no style would change a text: there is no colour, and it is one line
+// that has no tabs. A long page asks for many styles.
+func (p *Page) bare(s string) bool { return !p.color && !strings.ContainsAny(s, "\n\t\r") }
 
 // Indent is the width of a sign's column on this page.
 func (p *Page) Indent() int {
@@ -114,10 +123,20 @@ func (p *Page) Indent() int {
 }
 
 // Bold gives s in bold where there is colour.
-func (p *Page) Bold(s string) string { return p.r.NewStyle().Bold(true).Render(s) }
+func (p *Page) Bold(s string) string {
+	if p.bare(s) {
+		return s
+	}
+	return p.r.NewStyle().Bold(true).Render(s)
+}
 
 // Faint gives s in grey where there is colour.
-func (p *Page) Faint(s string) string { return p.r.NewStyle().Faint(true).Render(s) }
+func (p *Page) Faint(s string) string {
+	if p.bare(s) {
+		return s
+	}
+	return p.r.NewStyle().Faint(true).Render(s)
+}
 
 // Line writes one line as it is; the caller has seen to its width.
 func (p *Page) Line(format string, args ...any) {
