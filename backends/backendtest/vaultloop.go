@@ -27,8 +27,8 @@ import (
 )
 
 // BareVaultLoop is the least that has to be done for n services over vault/api: log in once,
-// and for each make a key and a request, have it signed, and write three files, of
-// which nothing is synced.
+// and for each make a key and a request, have a certificate signed that is as meshpki asks
+// for it, its common name too, and write three files, of which nothing is synced.
 func BareVaultLoop(t testing.TB, address, roleID, secretID, dir string, n, workers int) {
 	t.Helper()
 	config := api.DefaultConfig()
@@ -83,7 +83,8 @@ func bareService(client *api.Client, dir string, i int) error {
 		return err
 	}
 	got, err := client.Logical().WriteWithContext(context.Background(), "pki/sign/mesh", map[string]any{
-		"csr": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})), "ttl": "2592000s"})
+		"csr": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})), "ttl": "2592000s",
+		"common_name": name, "exclude_cn_from_sans": true})
 	if err != nil {
 		return err
 	}
