@@ -33,19 +33,18 @@ func (c *Convoy) count(working, resting int) (back func()) {
 func (c *crowd) add(working, resting int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	did := c.rests()
 	c.working, c.resting = c.working+working, c.resting+resting
-	still := c.working > 0 && c.resting >= c.working
-	select {
-	case <-c.stillness():
-		if !still {
-			c.still = nil
-		}
-	default:
-		if still {
-			close(c.still)
-		}
+	switch does := c.rests(); {
+	case does && !did:
+		close(c.stillness())
+	case did && !does:
+		c.still = nil
 	}
 }
+
+// rests tells whether all do. The lock is held.
+func (c *crowd) rests() bool { return c.working > 0 && c.resting >= c.working }
 
 // stillness is closed once all rest. The lock is held.
 func (c *crowd) stillness() chan struct{} {
