@@ -28,8 +28,9 @@ import (
 
 // BareVaultLoop is the least that has to be done for n services over vault/api: log in once,
 // and for each make a key and a request, have a certificate signed that is as meshpki asks
-// for it, its common name too, and write three files, of which nothing is synced.
-func BareVaultLoop(t testing.TB, address, roleID, secretID, dir string, n, workers int) {
+// for it, its common name too, and write three files. They are synced, with their
+// directories, where that is wanted.
+func BareVaultLoop(t testing.TB, address, roleID, secretID, dir string, n, workers int, synced bool) {
 	t.Helper()
 	config := api.DefaultConfig()
 	config.Address = address
@@ -54,7 +55,7 @@ func BareVaultLoop(t testing.TB, address, roleID, secretID, dir string, n, worke
 		started.Go(func(any) {}, func() {
 			defer all.Done()
 			for i := range jobs {
-				failed <- bareService(client, dir, i)
+				failed <- bareService(client, dir, i, synced)
 			}
 		})
 	}
@@ -70,7 +71,7 @@ func BareVaultLoop(t testing.TB, address, roleID, secretID, dir string, n, worke
 	}
 }
 
-func bareService(client *api.Client, dir string, i int) error {
+func bareService(client *api.Client, dir string, i int, synced bool) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
@@ -94,11 +95,24 @@ func bareService(client *api.Client, dir string, i int) error {
 	}
 	certificate, _ := got.Data["certificate"].(string)
 	issuer, _ := got.Data["issuing_ca"].(string)
-	dir = filepath.Join(dir, name)
-	return errors.Join(os.MkdirAll(dir, 0o755),
-		os.WriteFile(filepath.Join(dir, "tls.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), 0o600),
-		os.WriteFile(filepath.Join(dir, "tls.crt"), []byte(certificate+"\n"), 0o644),
-		os.WriteFile(filepath.Join(dir, "ca.crt"), []byte(issuer+"\n"), 0o644))
+	in := filepath.Join(dir, name)
+	err = errors.Join(os.MkdirAll(in, 0o755),
+		os.WriteFile(filepath.Join(in, "tls.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), 0o600),
+		os.WriteFile(filepath.Join(in, "tls.crt"), []byte(certificate+"\n"), 0o644),
+		os.WriteFile(filepath.Join(in, "ca.crt"), []byte(issuer+"\n"), 0o644))
+	if err != nil || !synced {
+		return err
+	}
+	for _, path := range []string{filepath.Join(in, "tls.key"), filepath.Join(in, "tls.crt"), filepath.Join(in, "ca.crt"), in, dir} {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // CPU is the time of its processors that it has used, in user and system; zero where
