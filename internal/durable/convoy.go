@@ -25,7 +25,7 @@ type convoyKey struct{}
 // disk together, and judge once what is above directories beside each other: see
 // ConvoyOf. End lets go of what it holds; nobody writes in it then.
 func Together(ctx context.Context) (together context.Context, end func()) {
-	c := &Convoy{shared: map[uint64]*Shared{}, parents: map[string]*Dir{}, held: map[string]*trays{}}
+	c := &Convoy{shared: map[uint64]*Shared{}, parents: map[string]*Dir{}, held: map[string]*trays{}, crowd: crowd{still: make(chan struct{})}}
 	return context.WithValue(ctx, convoyKey{}, c), c.end
 }
 

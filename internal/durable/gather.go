@@ -10,7 +10,7 @@ import (
 type crowd struct {
 	mu               sync.Mutex
 	working, resting int
-	still            chan struct{} // closed while all rest
+	still            chan struct{} // of this moment: closed while all rest
 }
 
 // Work tells of one more who works in the convoy, until done is called: what is done for
@@ -37,22 +37,14 @@ func (c *crowd) add(working, resting int) {
 	c.working, c.resting = c.working+working, c.resting+resting
 	switch does := c.rests(); {
 	case does && !did:
-		close(c.stillness())
+		close(c.still)
 	case did && !does:
-		c.still = nil
+		c.still = make(chan struct{})
 	}
 }
 
 // rests tells whether all do. The lock is held.
 func (c *crowd) rests() bool { return c.working > 0 && c.resting >= c.working }
-
-// stillness is closed once all rest. The lock is held.
-func (c *crowd) stillness() chan struct{} {
-	if c.still == nil {
-		c.still = make(chan struct{})
-	}
-	return c.still
-}
 
 // Gather waits a moment for others, for as long as some come: what is done for a few
 // keeps the many that come during it waiting, and each time costs the system as much.
@@ -72,7 +64,7 @@ func (c *Convoy) Gather(waiting func() int, alone, enough int) {
 		n = now
 		if c != nil {
 			c.crowd.mu.Lock()
-			still = c.crowd.stillness()
+			still = c.crowd.still
 			c.crowd.mu.Unlock()
 		}
 		select {

@@ -46,13 +46,11 @@ func (p *plan) piece(level int, had int) *piece {
 	if *at == nil {
 		offset := int64(had) * tlog.HashSize
 		n := p.size >> (height * max(level, 0)) / width
+		var data []byte
 		if level == entriesLevel {
-			offset = p.end
+			offset, data = p.end, make([]byte, 0, p.room)
 		}
-		*at = &piece{level: level, n: n, had: had, has: had, offset: offset}
-		if level == entriesLevel {
-			(*at).data = make([]byte, 0, p.room)
-		}
+		*at = &piece{level: level, n: n, had: had, has: had, offset: offset, data: data}
 	}
 	return *at
 }
