@@ -53,14 +53,13 @@ const (
 type Page struct {
 	b     strings.Builder
 	r     *lipgloss.Renderer
-	color bool
 	utf8  bool
 	width int
 }
 
 // NewPage gives an empty page.
 func NewPage(o Options) *Page {
-	p := &Page{color: o.Color, utf8: o.UTF8, width: o.Width, r: lipgloss.NewRenderer(io.Discard)}
+	p := &Page{utf8: o.UTF8, width: o.Width, r: lipgloss.NewRenderer(io.Discard)}
 	if p.width == 0 {
 		p.width = 80
 	}
@@ -104,15 +103,17 @@ func (p *Page) Sign(s Sign) string {
 
 // colored gives s in one of the eight colours where there is colour.
 func (p *Page) colored(color, s string) string {
-	if p.bare(s) {
-		return s
-	}
-	return p.r.NewStyle().Foreground(lipgloss.Color(color)).Render(s)
+	return p.styled(s, func(in lipgloss.Style) lipgloss.Style { return in.Foreground(lipgloss.Color(color)) })
 }
 
-// bare tells whether no style would change a text: there is no colour, and it is one line
-// that has no tabs. A long page asks for many styles.
-func (p *Page) bare(s string) bool { return !p.color && !strings.ContainsAny(s, "\n\t\r") }
+// styled gives s in a style. Without colour none changes a line that has no tabs, and a
+// long page asks for many.
+func (p *Page) styled(s string, style func(lipgloss.Style) lipgloss.Style) string {
+	if p.r.ColorProfile() == termenv.Ascii && !strings.ContainsAny(s, "\n\t\r") {
+		return s
+	}
+	return style(p.r.NewStyle()).Render(s)
+}
 
 // Indent is the width of a sign's column on this page.
 func (p *Page) Indent() int {
@@ -124,18 +125,12 @@ func (p *Page) Indent() int {
 
 // Bold gives s in bold where there is colour.
 func (p *Page) Bold(s string) string {
-	if p.bare(s) {
-		return s
-	}
-	return p.r.NewStyle().Bold(true).Render(s)
+	return p.styled(s, func(in lipgloss.Style) lipgloss.Style { return in.Bold(true) })
 }
 
 // Faint gives s in grey where there is colour.
 func (p *Page) Faint(s string) string {
-	if p.bare(s) {
-		return s
-	}
-	return p.r.NewStyle().Faint(true).Render(s)
+	return p.styled(s, func(in lipgloss.Style) lipgloss.Style { return in.Faint(true) })
 }
 
 // Line writes one line as it is; the caller has seen to its width.
