@@ -196,7 +196,7 @@ func (k *care) once(ctx context.Context) error {
 			return err
 		}
 	}
-	if !doc.DryRun && report.Bad()+unpublished > 0 {
+	if report.Bad()+unpublished > 0 {
 		return errPartial
 	}
 	return nil
