@@ -108,7 +108,6 @@ func (b *bulk) target(i int) (*renew.Target, error) {
 		return nil, errors.Join(renew.ErrAbort, err)
 	}
 	t := j.target(false)
-	t.Policy.Jitter = 0
 	t.Listed, t.From = true, j.from
 	return t, nil
 }

@@ -179,7 +179,10 @@ func (j *job) plan(ctx context.Context) (*issued, error) {
 		leftOut: leftOut, told: told, due: j.policy().DueAt(leaf.NotBefore, leaf.NotAfter)}, nil
 }
 
-func (j *job) policy() renew.Policy { return renew.Policy{Percent: j.record.RenewAt} }
+// policy says when it is due: whoever asks is told the day on which renew does it.
+func (j *job) policy() renew.Policy {
+	return renew.Policy{Percent: j.record.RenewAt, Name: j.label(), Jitter: renew.DefaultJitter}
+}
 
 // judgeOf is the authority's own judgement of names, if it can tell beforehand.
 func judgeOf(a ca.Authority) func(ca.Name) error {

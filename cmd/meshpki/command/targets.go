@@ -272,7 +272,6 @@ func (j *job) target(reuse bool) *renew.Target {
 	t := &renew.Target{
 		Name: j.label(), Record: j.record, Profile: j.profile, Policy: j.policy(), Backend: j.backend, ReuseKey: reuse || j.record.ReuseKey,
 	}
-	t.Policy.Name, t.Policy.Jitter = t.Name, renew.DefaultJitter
 	for i, o := range j.outputs {
 		t.Places = append(t.Places, renew.Place{Output: o, Named: j.named[i], To: j.record.Outputs[i].To})
 	}

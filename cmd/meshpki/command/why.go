@@ -198,7 +198,7 @@ func (w *why) times() {
 	if r.RenewAt > 0 {
 		due = fmt.Sprintf("%s: %d %% of its life", w.given("renew-at", "renewAt", func(s *config.Service) string { return s.RenewAt }), r.RenewAt)
 	}
-	w.add("due", at(w.i.due), due, "")
+	w.add("due", at(w.i.due), due+"; a little later by its name, so that not all are due at once", "")
 }
 
 func (w *why) rest() {
