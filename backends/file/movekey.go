@@ -60,7 +60,7 @@ func (d *Directory) MoveKey(ctx context.Context, name string, from KeySource, to
 	if !bytes.Equal(there, data) {
 		return "", fmt.Errorf("%s: %w", to, ErrKeyFile)
 	}
-	return path, d.dropFile(path)
+	return path, d.remove(path)
 }
 
 // MoveKeyToDevice makes the directory find an authority's key by a key URI, once
@@ -94,7 +94,7 @@ func (d *Directory) MoveKeyToDevice(ctx context.Context, name string, from KeySo
 	if a.KeyPath == "" {
 		return "", nil
 	}
-	return a.KeyPath, d.dropFile(a.KeyPath)
+	return a.KeyPath, d.remove(a.KeyPath)
 }
 
 // ChangePassphrase encrypts the file of an authority's key anew; with an empty
@@ -185,14 +185,6 @@ func place(path string, data []byte) error {
 		return err
 	}
 	return dir.Sync()
-}
-
-// dropFile removes a file whose bytes are elsewhere, durably.
-func (d *Directory) dropFile(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return durable.SyncName(path)
 }
 
 // sameFile tells whether two names lead to one file, by whatever links.

@@ -257,14 +257,14 @@ func (d *Directory) clear(r *Rotation) error {
 	return d.remove(d.rotationPath())
 }
 
-// remove takes a file away, durably; one that is not there is gone already.
+// remove takes a file away, durably; one that is not there is gone already, and after a
+// crash perhaps not for good.
 func (d *Directory) remove(path string) error {
-	err := os.Remove(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return durable.SyncName(path)
+	if err := durable.SyncName(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil // nor is its directory there
 }
