@@ -307,4 +307,15 @@ func examined(t *testing.T, s *server) {
 	if _, err := issue.Obtain(t.Context(), s.open(t, backends.Vault{Mount: "examined", Role: "mesh"}), liveOrder(t, 24*time.Hour), time.Now()); err != nil {
 		t.Errorf("with the role that is suggested: %v", err)
 	}
+	// Nor does the policy need another beside it.
+	_, policy, _ := strings.Cut(suggested[0].Text, "<<'EOF'\n")
+	policy, _, _ = strings.Cut(policy, "EOF\n")
+	s.Do("PUT", "sys/policies/acl/suggested", map[string]any{"policy": policy})
+	_, answer = s.Try("POST", "auth/token/create", map[string]any{"policies": []string{"suggested"}, "no_default_policy": true, "ttl": "1h"})
+	got := check(answer["auth"].(map[string]any)["client_token"].(string))
+	for _, name := range []string{"token", "mount", "policy", "role", "issuer", "roots"} {
+		if got[name] != backends.StateOK {
+			t.Errorf("with no policy but the one that is suggested, %s is %q", name, got[name])
+		}
+	}
 }

@@ -32,6 +32,7 @@ func Suggest(rest string, o backends.Options, wants []backends.Want) ([]backends
 		{a.path("revoke"), "update", "revoke"},
 		{"auth/token/renew-self", "update", "keep the token alive"},
 		{"auth/token/lookup-self", "read", "see how long it lives"},
+		{"sys/capabilities-self", "update", "tell what it may do"},
 	}
 	return []backends.Suggestion{
 		{Form: "vault", Text: asCommands(a, role, paths)},
