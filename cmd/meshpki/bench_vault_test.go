@@ -39,33 +39,25 @@ func TestBenchVault(t *testing.T) {
 		fmt.Fprintf(&text, "- name: service-%d\n", i)
 	}
 	var bare, synced, ours, again, served, loaded spent
-	process := func(into *spent, run func() (wall, cpu float64)) {
-		syscall.Sync()
-		into.add(run())
-	}
 	for round := range 5 {
 		dir, err := filepath.Abs(b.file(fmt.Sprintf("round-%d", round)))
 		must(t, err)
 		must(t, os.Mkdir(dir, 0o755))
+		syscall.Sync()
 		was := v.CPU()
-		process(&bare, func() (wall, cpu float64) {
-			return b.vaultLoop(bareVaultLoop{v.Address, id, secret, dir, services, workers, false})
-		})
+		bare.add(b.vaultLoop(bareVaultLoop{v.Address, id, secret, dir, services, workers, false}))
 		loaded.add(0, milliseconds(v.CPU()-was))
-		process(&synced, func() (wall, cpu float64) {
-			return b.vaultLoop(bareVaultLoop{v.Address, id, secret, filepath.Join(dir, "synced"), services, workers, true})
-		})
+		syscall.Sync()
+		synced.add(b.vaultLoop(bareVaultLoop{v.Address, id, secret, filepath.Join(dir, "synced"), services, workers, true}))
 		manifest := filepath.Join(dir, "pki", "meshpki.yaml")
 		must(t, os.MkdirAll(filepath.Dir(manifest), 0o755))
 		must(t, os.WriteFile(manifest, []byte(text.String()), 0o600))
+		syscall.Sync()
 		was = v.CPU()
-		process(&ours, func() (wall, cpu float64) {
-			return b.once([]string{meshpki(t), "issue", "--file", manifest, "--dir", filepath.Dir(manifest)})
-		})
+		ours.add(b.once([]string{meshpki(t), "issue", "--file", manifest, "--dir", filepath.Dir(manifest)}))
 		served.add(0, milliseconds(v.CPU()-was))
-		process(&again, func() (wall, cpu float64) {
-			return b.once([]string{meshpki(t), "renew", "--force", "--dir", filepath.Dir(manifest)})
-		})
+		syscall.Sync()
+		again.add(b.once([]string{meshpki(t), "renew", "--force", "--dir", filepath.Dir(manifest)}))
 	}
 	b.row(fmt.Sprintf("bare loop over vault/api: %d services", services), bare.String()+", Vault "+ms(median(loaded.cpu)), "")
 	b.row("the same, with its files synced", synced.String(), "")
