@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"golang.org/x/mod/sumdb/note"
@@ -41,11 +40,8 @@ type Ledger struct {
 	device    crypto.Signer
 	deviceURI string
 
-	turn   chan struct{} // whoever has put something into it appends for all
-	writer *tilelog.Writer
-
-	mu    sync.Mutex
-	queue []*waiting
+	queue  *durable.Queue[[]byte] // of entries
+	writer *tilelog.Writer        // of whoever has the turn there
 
 	seen   seen                         // the revocations read so far
 	opened atomic.Pointer[tilelog.Tree] // that was read last, for whoever takes it out
@@ -81,18 +77,12 @@ var errEntryLong = fmt.Errorf("an entry of the ledger has %d bytes at the most",
 
 // NewLedger is the ledger in a state directory. Nothing is opened yet.
 func NewLedger(dir string) *Ledger {
-	return &Ledger{dir: dir, origin: defaultOwner, turn: make(chan struct{}, 1)}
+	return &Ledger{dir: dir, origin: defaultOwner, queue: durable.NewQueue[[]byte]()}
 }
 
 // path is a file of the state directory.
 func (l *Ledger) path(elem ...string) string {
 	return filepath.Join(append([]string{l.dir}, elem...)...)
-}
-
-// waiting is an entry that somebody wants recorded.
-type waiting struct {
-	data []byte
-	done chan error // has room for the answer
 }
 
 // Record appends an entry.
@@ -107,50 +97,7 @@ func (l *Ledger) Record(ctx context.Context, e ca.Entry) error {
 	if len(data) > tilelog.MaxEntry {
 		return fmt.Errorf("%w, and this one would have %d", errEntryLong, len(data))
 	}
-	defer durable.ConvoyOf(ctx).Rest()()
-	mine := &waiting{data, make(chan error, 1)}
-	l.mu.Lock()
-	l.queue = append(l.queue, mine)
-	l.mu.Unlock()
-	select {
-	case err := <-mine.done:
-		return err
-	case <-ctx.Done():
-		return l.leave(mine, context.Cause(ctx))
-	case l.turn <- struct{}{}:
-	}
-	defer func() { <-l.turn }()
-	select {
-	case err := <-mine.done: // who had the turn before has recorded it
-		return err
-	default:
-	}
-	if err := l.lead(ctx); err != nil {
-		return l.leave(mine, err)
-	}
-	return <-mine.done
-}
-
-// count is how many wait to be recorded.
-func (l *Ledger) count() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.queue)
-}
-
-// leave takes an entry out of the queue, because of err; or, if somebody records
-// it already, gives what comes of that.
-func (l *Ledger) leave(mine *waiting, err error) error {
-	l.mu.Lock()
-	for i, w := range l.queue {
-		if w == mine {
-			l.queue = append(l.queue[:i:i], l.queue[i+1:]...)
-			l.mu.Unlock()
-			return err
-		}
-	}
-	l.mu.Unlock()
-	return <-mine.done
+	return l.queue.Wait(ctx, durable.ConvoyOf(ctx), data, func() error { return l.lead(ctx) })
 }
 
 // lead records all that waits, under the log's lock. Its error is one of coming so
@@ -179,23 +126,14 @@ func (l *Ledger) lead(ctx context.Context) error {
 	if convoy != nil {
 		alone = 0 // others come
 	}
-	convoy.Gather(l.count, alone, enough)
-	l.mu.Lock()
-	all := l.queue
-	l.queue = nil
-	l.mu.Unlock()
-	var entries [][]byte
-	for _, w := range all {
-		entries = append(entries, w.data)
-	}
+	convoy.Gather(l.queue.Len, alone, enough)
+	entries, answer := l.queue.Take(nil)
 	c, err := w.Append(entries, l.opened.Swap(nil))
 	if err == nil {
-		l.take(w.Before, c, all)
+		l.take(w.Before, c, entries)
 		err = l.keepCopy(c)
 	}
-	for _, w := range all {
-		w.done <- err
-	}
+	answer(err)
 	return nil
 }
 

@@ -253,15 +253,11 @@ func TestGroupedAppends(t *testing.T) {
 		})
 	}
 	for queued := 0; queued < crowd; {
-		l.mu.Lock()
-		queued = len(l.queue)
-		l.mu.Unlock()
+		queued = l.queue.Len()
 	}
 	stop()
 	for queued := crowd; queued > crowd-crowd/8; {
-		l.mu.Lock()
-		queued = len(l.queue)
-		l.mu.Unlock()
+		queued = l.queue.Len()
 	}
 	if err := lock.Release(); err != nil {
 		t.Fatal(err)

@@ -80,7 +80,7 @@ func (l *Ledger) Revoked(ctx context.Context) (ca.Revoked, error) {
 
 // take lets what this process has recorded be known without reading it again: from
 // the checkpoint that it was put behind on.
-func (l *Ledger) take(before []byte, c tilelog.Checkpoint, all []*waiting) {
+func (l *Ledger) take(before []byte, c tilelog.Checkpoint, entries [][]byte) {
 	s := &l.seen
 	// Who reads the revocations at this moment may wait for the lock that is held here.
 	if !s.mu.TryLock() {
@@ -90,8 +90,8 @@ func (l *Ledger) take(before []byte, c tilelog.Checkpoint, all []*waiting) {
 	if s.raw == nil || !bytes.Equal(s.raw, before) || c.Size-s.indexed > indexAfter {
 		return
 	}
-	for _, w := range all {
-		if kind, ok := kindOf(w.data); ok && kind != ca.KindRevocation {
+	for _, data := range entries {
+		if kind, ok := kindOf(data); ok && kind != ca.KindRevocation {
 			continue
 		}
 		return // the revocations that were given away are not changed

@@ -88,15 +88,14 @@ func (c *Convoy) end() {
 type Shared struct {
 	// dir was open before anything was written: what goes wrong from then on, a sync
 	// through it tells.
-	dir  *os.File
-	sync func(*os.File) error
-	turn chan struct{} // whoever has put something into it syncs for all
-	of   *Convoy
+	dir   *os.File
+	sync  func(*os.File) error
+	queue *Queue[struct{}]
+	of    *Convoy
 
-	mu      sync.Mutex
-	waiting []chan error
-	failed  error
-	later   bool // there is something that nobody has waited for
+	mu     sync.Mutex
+	failed error
+	later  bool // there is something that nobody has waited for
 }
 
 // newShared opens what the syncs go through; nil where that cannot be had.
@@ -109,7 +108,7 @@ func newShared(in *Dir, device uint64) *Shared {
 		_ = dir.Close() // nothing was written through it
 		return nil
 	}
-	return &Shared{dir: dir, sync: syncWhole, turn: make(chan struct{}, 1)}
+	return &Shared{dir: dir, sync: syncWhole, queue: NewQueue[struct{}]()}
 }
 
 func (s *Shared) broken() bool {
@@ -138,37 +137,19 @@ func (s *Shared) SyncDirLater(dir *Dir) error {
 	return s.failed
 }
 
-// count is how many wait.
-func (s *Shared) count() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.waiting)
-}
-
 // Sync returns once all that was written on the file system before is on the disk.
 // An error says that something of it is not, whoever wrote that. It is told once by
 // the system, and so to everybody who waits here from then on.
 func (s *Shared) Sync() error {
-	defer s.of.Rest()()
-	mine := make(chan error, 1)
+	return s.queue.Wait(context.Background(), s.of, struct{}{}, s.serve)
+}
+
+// serve syncs for all who wait.
+func (s *Shared) serve() error {
+	s.of.Gather(s.queue.Len, 0, 256)
+	_, answer := s.queue.Take(nil)
 	s.mu.Lock()
-	s.waiting = append(s.waiting, mine)
-	s.mu.Unlock()
-	select {
-	case err := <-mine:
-		return err
-	case s.turn <- struct{}{}:
-	}
-	defer func() { <-s.turn }()
-	select {
-	case err := <-mine: // who had the turn before has waited for it
-		return err
-	default:
-	}
-	s.of.Gather(s.count, 0, 256)
-	s.mu.Lock()
-	all, err := s.waiting, s.failed
-	s.waiting = nil
+	err := s.failed
 	s.mu.Unlock()
 	if err == nil {
 		err = s.sync(s.dir)
@@ -178,8 +159,6 @@ func (s *Shared) Sync() error {
 		s.failed = err
 	}
 	s.mu.Unlock()
-	for _, w := range all {
-		w <- err
-	}
-	return <-mine
+	answer(err)
+	return nil
 }

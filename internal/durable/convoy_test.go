@@ -16,7 +16,7 @@ func TestSharedSyncIsForAllThatWait(t *testing.T) {
 	const writers = 50
 	begun, goOn := make(chan bool), make(chan bool)
 	var syncs atomic.Int32
-	s := &Shared{turn: make(chan struct{}, 1)}
+	s := &Shared{queue: NewQueue[struct{}]()}
 	s.sync = func(*os.File) error {
 		if syncs.Add(1) == 1 {
 			begun <- true
@@ -38,9 +38,7 @@ func TestSharedSyncIsForAllThatWait(t *testing.T) {
 		wait()
 	}
 	for waiting := 0; waiting < writers; {
-		s.mu.Lock()
-		waiting = len(s.waiting)
-		s.mu.Unlock()
+		waiting = s.queue.Len()
 	}
 	goOn <- true
 	all.Wait()
@@ -52,7 +50,7 @@ func TestSharedSyncIsForAllThatWait(t *testing.T) {
 // The system tells once that something was lost: everybody learns it, for it may be theirs.
 func TestSharedSyncTellsEverybody(t *testing.T) {
 	lost := errors.New("lost")
-	s := &Shared{turn: make(chan struct{}, 1), sync: func(*os.File) error { return lost }}
+	s := &Shared{queue: NewQueue[struct{}](), sync: func(*os.File) error { return lost }}
 	if err := s.Sync(); !errors.Is(err, lost) {
 		t.Errorf("the first is told %v", err)
 	}

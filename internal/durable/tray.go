@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -31,18 +32,17 @@ const (
 var errTrayDamaged = errors.New("is damaged: it cannot be known what was in hand when its process ended; move it away to go on without that")
 
 type tray struct {
-	of   *Convoy
-	file *os.File
-	path string
-	size int64
-	turn chan struct{} // whoever has put something into it writes for all
+	of    *Convoy
+	file  *os.File
+	path  string
+	size  int64
+	queue *Queue[*held]
 
-	mu      sync.Mutex
-	waiting []*held
-	live    map[string]*held
-	next    int64 // where the next frame goes
-	full    bool
-	failed  error
+	mu     sync.Mutex
+	live   map[string]*held
+	next   int64 // where the next frame goes
+	full   bool
+	failed error
 }
 
 // held is a file in a tray.
@@ -50,7 +50,6 @@ type held struct {
 	name string
 	data []byte
 	flag int64 // where it is marked as gone
-	done chan error
 }
 
 // size is how much room it takes in a frame, besides its mark.
@@ -72,7 +71,7 @@ func newTray(dir string, size int64) (t *tray, err error) {
 	if err != nil {
 		return nil, err
 	}
-	t = &tray{file: f, path: filepath.Join(in, name), size: size, turn: make(chan struct{}, 1), live: map[string]*held{}, next: int64(trayHead)}
+	t = &tray{file: f, path: filepath.Join(in, name), size: size, queue: NewQueue[*held](), live: map[string]*held{}, next: int64(trayHead)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, os.Remove(tmp), f.Close())
@@ -97,59 +96,39 @@ func newTray(dir string, size int64) (t *tray, err error) {
 
 // hold puts a file into the tray. When it returns, that would survive a crash.
 func (t *tray) hold(name string, data []byte) error {
-	defer t.of.Rest()()
-	mine := &held{name: name, data: data, done: make(chan error, 1)}
-	t.mu.Lock()
-	t.waiting = append(t.waiting, mine)
-	t.mu.Unlock()
-	select {
-	case err := <-mine.done:
-		return err
-	case t.turn <- struct{}{}:
-	}
-	defer func() { <-t.turn }()
-	for {
-		select {
-		case err := <-mine.done: // or who had the turn before has written it
-			return err
-		default:
-		}
-		const enough = 192
-		if t.next > int64(trayHead) { // the very first goes ahead
-			t.of.Gather(t.count, 0, enough)
-		}
-		all, err := t.fitting()
-		if err == nil {
-			err = t.write(all)
-		}
-		for _, h := range all {
-			h.done <- err
-		}
-	}
+	return t.queue.Wait(context.Background(), t.of, &held{name: name, data: data}, t.serve)
 }
 
-// fitting takes, of those who wait, as many as there is room for; where there is none
-// for the first, all of them, and the tray is full. The turn is held.
-func (t *tray) fitting() (all []*held, err error) {
+// serve writes what waits, as far as there is room for it.
+func (t *tray) serve() error {
+	const enough = 192
+	if t.next > int64(trayHead) { // the very first goes ahead
+		t.of.Gather(t.queue.Len, 0, enough)
+	}
+	all, answer := t.queue.Take(t.fitting)
+	if t.full {
+		answer(errTrayFull)
+	} else {
+		answer(t.write(all))
+	}
+	return nil
+}
+
+// fitting is how many of those who wait there is room for; where there is none for the
+// first, the tray is full, and all of them have to go elsewhere. The turn is held.
+func (t *tray) fitting(waiting []*held) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n, end := 0, t.next+trayFrame+sha256.Size+trayFrame // and what aligns the frame
-	for ; n < len(t.waiting); n++ {
-		if end += t.waiting[n].size() + 1; end > t.size {
+	for ; n < len(waiting); n++ {
+		if end += waiting[n].size() + 1; end > t.size {
 			break
 		}
 	}
 	if t.full = t.full || n == 0; t.full {
-		n, err = len(t.waiting), errTrayFull
+		return len(waiting)
 	}
-	all, t.waiting = t.waiting[:n:n], t.waiting[n:]
-	return all, err
-}
-
-func (t *tray) count() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.waiting)
+	return n
 }
 
 // write writes a frame: its length, how many files it has, for each a byte that is set

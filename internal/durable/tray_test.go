@@ -239,7 +239,7 @@ func TestHoldMoreThanFits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first.turn <- struct{}{} // so that all of them come while one writes
+	first.queue.turn <- struct{}{} // so that all of them come while one writes
 	const many, size = 40, traySize / 32
 	var all sync.WaitGroup
 	for _, name := range namesFor(many) {
@@ -249,10 +249,10 @@ func TestHoldMoreThanFits(t *testing.T) {
 			}
 		})
 	}
-	for first.count() < many {
+	for first.queue.Len() < many {
 		time.Sleep(time.Millisecond)
 	}
-	<-first.turn
+	<-first.queue.turn
 	all.Wait()
 	if n := len(c.held[dir].list); n != 3 {
 		t.Errorf("they are in %d trays", n)
