@@ -68,9 +68,8 @@ func (l Leftover) look(ctx context.Context, s issue.Store) Left {
 // Prune empties the places of a leftover, its target locked meanwhile: each that
 // keeps a set of the target, and no other. What is not ours stays, and is named. When
 // all of them are empty, the journal of a whole target is forgotten, and what was kept of
-// its deliveries. It may be done
-// again, and finishes what was interrupted. The error says that it could not be
-// tried; that of a single place stands with it.
+// its deliveries. It may be done again, and finishes what was interrupted. The error says
+// that it could not be tried; that of a single place stands with it.
 func (r *Renewer) Prune(ctx context.Context, l Leftover) ([]Left, error) {
 	release, err := r.Lock(ctx, l.Target)
 	if err != nil {

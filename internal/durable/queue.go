@@ -2,6 +2,7 @@ package durable
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -64,15 +65,15 @@ func (q *Queue[T]) Wait(ctx context.Context, c *Convoy, what T, serve func() err
 // already, gives what comes of that.
 func (q *Queue[T]) leave(mine *wanted[T], err error) error {
 	q.mu.Lock()
-	for i, w := range q.waiting {
-		if w == mine {
-			q.waiting = append(q.waiting[:i:i], q.waiting[i+1:]...)
-			q.mu.Unlock()
-			return err
-		}
+	i := slices.Index(q.waiting, mine)
+	if i >= 0 {
+		q.waiting = slices.Delete(q.waiting, i, i+1)
 	}
 	q.mu.Unlock()
-	return <-mine.done
+	if i < 0 {
+		return <-mine.done
+	}
+	return err
 }
 
 // Take takes what waits, in the order in which it came, for whoever has the turn: as much
@@ -88,8 +89,8 @@ func (q *Queue[T]) Take(count func(all []T) int) (some []T, answer func(error)) 
 	if count != nil {
 		n = count(some)
 	}
-	taken := q.waiting[:n:n]
-	q.waiting = q.waiting[n:]
+	taken := slices.Clone(q.waiting[:n])
+	q.waiting = slices.Delete(q.waiting, 0, n) // and keeps nothing of them, keys among it
 	return some[:n], func(err error) {
 		for _, w := range taken {
 			w.done <- err
